@@ -1,0 +1,303 @@
+//! Batches of samples: serialized and compressed once, so that every retry sends the same bytes.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::read::GzDecoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::protocol::{BatchHead, Identity};
+use crate::ids::uuid;
+use crate::timestamp;
+
+/// A batch ready to be sent.
+#[derive(Debug)]
+pub struct Batch {
+    /// Its idempotency key, a UUID.
+    pub id: String,
+    /// Its number within the run: a smaller one is older.
+    pub seq: u64,
+    /// The compressed body.
+    pub body: Vec<u8>,
+    /// How many samples are in it.
+    pub samples: u64,
+    /// Told what became of it.
+    pub receipt: Option<Arc<dyn Receipt>>,
+}
+
+/// Whoever wants to know what became of the samples of a batch.
+pub trait Receipt: std::fmt::Debug + Send + Sync {
+    /// The backend has them.
+    fn delivered(&self, samples: u64);
+}
+
+/// Numbers the batches of a run, beginning with 1.
+#[derive(Debug, Default)]
+pub struct Sequence(AtomicU64);
+
+impl Sequence {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// Gathers samples into batches of at most `size`.
+pub struct Batcher {
+    identity: Identity,
+    sequence: Arc<Sequence>,
+    size: usize,
+    json: Vec<u8>,
+    id: String,
+    seq: u64,
+    count: u64,
+    zip: Zip,
+}
+
+impl Batcher {
+    /// Nothing gathered yet.
+    pub fn new(identity: Identity, sequence: Arc<Sequence>, size: usize) -> Self {
+        let zip = Zip::new();
+        Self {
+            identity,
+            sequence,
+            size,
+            json: Vec::new(),
+            id: String::new(),
+            seq: 0,
+            count: 0,
+            zip,
+        }
+    }
+
+    /// From the next batch on, at most `size` samples stand in one.
+    pub fn resize(&mut self, size: usize) {
+        self.size = size;
+    }
+
+    /// Adds a sample. When the batch is full, call [`Batcher::take`].
+    pub fn add(&mut self, sample: &impl Serialize) {
+        if self.count == 0 {
+            self.id = uuid();
+            self.seq = self.sequence.next();
+            self.json.clear();
+            let head = BatchHead {
+                cluster_id: self.identity.cluster_id.clone(),
+                agent_id: self.identity.agent_id.clone(),
+                instance_id: self.identity.instance_id.clone(),
+                run_id: self.identity.run_id.clone(),
+                batch_id: self.id.clone(),
+                seq: self.seq,
+                collected_at: timestamp::now(),
+            };
+            write_head(&mut self.json, &head);
+        } else {
+            self.json.push(b',');
+        }
+        // Writing plain data to memory does not fail.
+        let _ = serde_json::to_writer(&mut self.json, sample);
+        self.count += 1;
+    }
+
+    /// How many samples are gathered.
+    pub fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// True if none is gathered.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// True once the batch holds as much as one may.
+    pub fn is_full(&self) -> bool {
+        self.count >= self.size as u64
+    }
+
+    /// The batch gathered so far, if there is anything in it.
+    pub fn take(&mut self, receipt: Option<Arc<dyn Receipt>>) -> Option<Batch> {
+        if self.count == 0 {
+            return None;
+        }
+        self.json.extend_from_slice(b"]}");
+        let body = self.zip.gzip(&self.json);
+        let samples = std::mem::take(&mut self.count);
+        Some(Batch {
+            id: std::mem::take(&mut self.id),
+            seq: self.seq,
+            body,
+            samples,
+            receipt,
+        })
+    }
+}
+
+fn write_head(json: &mut Vec<u8>, head: &BatchHead) {
+    let _ = serde_json::to_writer(&mut *json, head);
+    json.pop();
+    json.extend_from_slice(b",\"samples\":[");
+}
+
+/// The two halves of a batch that was too large, each with an id and number of its own (protocol, section 2).
+/// `None` where it holds a single sample.
+pub fn split(batch: &Batch, sequence: &Sequence) -> Option<[Batch; 2]> {
+    #[derive(Deserialize)]
+    struct Samples<'a> {
+        #[serde(borrow)]
+        samples: Vec<&'a RawValue>,
+    }
+
+    if batch.samples < 2 {
+        return None;
+    }
+    let mut json = String::new();
+    GzDecoder::new(&batch.body[..])
+        .read_to_string(&mut json)
+        .ok()?;
+    let head: BatchHead = serde_json::from_str(&json).ok()?;
+    let Samples { samples } = serde_json::from_str(&json).ok()?;
+    let mut zip = Zip::new();
+    let (left, right) = samples.split_at(samples.len() / 2);
+    let mut half = |samples: &[&RawValue]| {
+        let head = BatchHead {
+            batch_id: uuid(),
+            seq: sequence.next(),
+            ..head.clone()
+        };
+        let mut json = Vec::new();
+        write_head(&mut json, &head);
+        for (at, sample) in samples.iter().enumerate() {
+            if at > 0 {
+                json.push(b',');
+            }
+            json.extend_from_slice(sample.get().as_bytes());
+        }
+        json.extend_from_slice(b"]}");
+        Batch {
+            id: head.batch_id,
+            seq: head.seq,
+            body: zip.gzip(&json),
+            samples: samples.len() as u64,
+            receipt: batch.receipt.clone(),
+        }
+    };
+    Some([half(left), half(right)])
+}
+
+/// A compressor whose tables are made once: they are larger than most batches.
+struct Zip(Compress);
+
+/// The window of zlib's default.
+const WINDOW_BITS: u8 = 15;
+
+impl Zip {
+    fn new() -> Self {
+        Self(Compress::new_gzip(Compression::fast(), WINDOW_BITS))
+    }
+
+    fn gzip(&mut self, text: &[u8]) -> Vec<u8> {
+        self.0.reset();
+        let mut body = Vec::with_capacity(text.len() / 8 + 64);
+        loop {
+            let taken = usize::try_from(self.0.total_in()).unwrap_or(text.len());
+            match self
+                .0
+                .compress_vec(&text[taken..], &mut body, FlushCompress::Finish)
+            {
+                Ok(Status::StreamEnd) | Err(_) => break,
+                Ok(_) => body.reserve(body.capacity().max(1024)),
+            }
+        }
+        body.shrink_to_fit();
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn batcher(size: usize) -> Batcher {
+        let text = |it: &str| it.to_owned();
+        let identity = Identity {
+            cluster_id: text("c"),
+            agent_id: text("a"),
+            instance_id: text("i"),
+            run_id: text("r"),
+        };
+        Batcher::new(identity, Arc::default(), size)
+    }
+
+    fn read(batch: &Batch) -> Value {
+        let mut text = String::new();
+        GzDecoder::new(&batch.body[..])
+            .read_to_string(&mut text)
+            .unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_batch_is_as_the_contract_says() {
+        let mut batcher = batcher(2);
+        assert!(batcher.take(None).is_none());
+        batcher.add(&1);
+        assert!(!batcher.is_full());
+        batcher.add(&"two");
+        assert!(batcher.is_full());
+        let batch = batcher.take(None).unwrap();
+        let body = read(&batch);
+        assert_eq!(body["samples"], serde_json::json!([1, "two"]));
+        assert_eq!((body["seq"].as_u64(), batch.samples), (Some(1), 2));
+        assert_eq!(body["batch_id"], batch.id.as_str());
+        for name in [
+            "cluster_id",
+            "agent_id",
+            "instance_id",
+            "run_id",
+            "collected_at",
+        ] {
+            assert!(body[name].is_string(), "{name}");
+        }
+        batcher.add(&3);
+        let next = batcher.take(None).unwrap();
+        assert_eq!(read(&next)["seq"], 2);
+        assert_ne!(next.id, batch.id);
+    }
+
+    #[test]
+    fn large_and_varied_text_survives_compression() {
+        let mut batcher = batcher(1);
+        let text: String = (0..300_000_u32)
+            .filter_map(|n| char::from_u32(33 + n.wrapping_mul(2_654_435_761) % 90))
+            .collect();
+        batcher.add(&text);
+        assert_eq!(
+            read(&batcher.take(None).unwrap())["samples"][0],
+            text.as_str()
+        );
+    }
+
+    #[test]
+    fn a_batch_too_large_is_halved_under_new_ids() {
+        let mut batcher = batcher(5);
+        for n in 0..5 {
+            batcher.add(&n);
+        }
+        let batch = batcher.take(None).unwrap();
+        let [left, right] = split(&batch, &batcher.sequence).unwrap();
+        assert_eq!(read(&left)["samples"], serde_json::json!([0, 1]));
+        assert_eq!(read(&right)["samples"], serde_json::json!([2, 3, 4]));
+        assert_eq!((left.samples, right.samples), (2, 3));
+        assert_eq!(
+            (read(&left)["seq"].as_u64(), read(&right)["seq"].as_u64()),
+            (Some(2), Some(3))
+        );
+        assert!(left.id != right.id && left.id != batch.id);
+        assert_eq!(read(&left)["collected_at"], read(&batch)["collected_at"]);
+        let [single, _] = split(&left, &batcher.sequence).unwrap();
+        assert!(split(&single, &batcher.sequence).is_none());
+    }
+}

@@ -1,0 +1,342 @@
+//! One connection pool to the backend: the API key, deadlines, the proxy and the measured clock offset.
+
+use std::io::Read;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use ureq::http::{self, HeaderValue, Method, header};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+use super::protocol::Problem;
+use super::retry::{Failure, http_date, retry_after};
+use crate::config::key_file::Key;
+use crate::config::url::BackendUrl;
+use crate::metrics::Metrics;
+use crate::net::proxy::ProxySettings;
+use crate::secret::Secret;
+use crate::thread::stop::Stop;
+use crate::{USER_AGENT, kube};
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// One call from beginning to end, whatever the backend does.
+pub const TOTAL: Duration = Duration::from_secs(30);
+/// No answer of the contract is larger.
+const MAX_ANSWER: u64 = 1 << 20;
+/// While a call waits for a new API key, the key's file is looked at this often.
+const KEY_LOOK: Duration = Duration::from_secs(2);
+/// The offset of the clocks while it is not known.
+const UNKNOWN: i64 = i64::MIN;
+
+/// What the calls of this process have in common.
+pub struct Client {
+    url: BackendUrl,
+    key: Arc<Key>,
+    metrics: Arc<Metrics>,
+    agent: Mutex<ureq::Agent>,
+    config: ureq::config::Config,
+    clock_offset_ms: AtomicI64,
+}
+
+/// One call of the contract.
+pub struct Call<'a> {
+    /// Its name in /metrics.
+    pub endpoint: &'static str,
+    /// The HTTP method.
+    pub method: Method,
+    /// The path below BACKEND_URL, with its query.
+    pub path: &'a str,
+    /// The body.
+    pub body: Body<'a>,
+    /// How long it may take from beginning to end.
+    pub deadline: Duration,
+}
+
+/// The body of a call.
+pub enum Body<'a> {
+    /// None.
+    Empty,
+    /// JSON text.
+    Json(Vec<u8>),
+    /// JSON text, gzipped, under an idempotency key.
+    Gzip {
+        /// The compressed text.
+        bytes: &'a [u8],
+        /// The Idempotency-Key.
+        key: &'a str,
+    },
+}
+
+impl Client {
+    /// A client of the backend at `url`; nothing is connected yet. The error says what is wrong with `ca`.
+    pub fn new(
+        url: BackendUrl,
+        key: Arc<Key>,
+        ca: Option<&str>,
+        proxy: &ProxySettings,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, String> {
+        let mut tls = TlsConfig::builder();
+        if let Some(pem) = ca {
+            tls = tls.root_certs(roots(pem)?);
+        }
+        let config = ureq::Agent::config_builder()
+            .tls_config(tls.build())
+            .proxy(proxy_of(&url, proxy)?)
+            .http_status_as_error(false)
+            // The API key must not be led elsewhere.
+            .max_redirects(0)
+            .timeout_resolve(Some(CONNECT))
+            .timeout_connect(Some(CONNECT))
+            .input_buffer_size(16 << 10)
+            .output_buffer_size(16 << 10)
+            .build();
+        let agent = Mutex::new(config.new_agent());
+        Ok(Self {
+            url,
+            key,
+            metrics,
+            agent,
+            config,
+            clock_offset_ms: AtomicI64::new(UNKNOWN),
+        })
+    }
+
+    /// Breaks every call under way. The next one connects anew.
+    pub fn interrupt(&self) {
+        let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *agent, self.config.new_agent()).shutdown();
+    }
+
+    /// The backend's clock less ours, as last measured.
+    pub fn clock_offset_ms(&self) -> Option<i64> {
+        Some(self.clock_offset_ms.load(Ordering::Relaxed)).filter(|it| *it != UNKNOWN)
+    }
+
+    /// Sends JSON and reads a JSON answer.
+    pub fn json<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        method: Method,
+        path: &str,
+        message: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(message).map_err(|err| Failure::Garbled(err.to_string()))?;
+        let answer = self.call(Call {
+            endpoint,
+            method,
+            path,
+            body: Body::Json(body),
+            deadline: TOTAL,
+        })?;
+        serde_json::from_slice(&answer).map_err(|err| Failure::Garbled(err.to_string()))
+    }
+
+    /// Sends `call` and returns the body of a successful answer.
+    pub fn call(&self, call: Call<'_>) -> Result<Vec<u8>, Failure> {
+        let endpoint = call.endpoint;
+        let began = Instant::now();
+        let outcome = self.exchange(call);
+        let code = match &outcome {
+            Ok((code, ..)) => code.to_string(),
+            Err(_) => "none".to_owned(),
+        };
+        self.metrics
+            .backend_requests
+            .with_label_values(&[endpoint, &code])
+            .inc();
+        self.metrics
+            .backend_seconds
+            .with_label_values(&[endpoint])
+            .observe(began.elapsed().as_secs_f64());
+        let (code, headers, body) = outcome?;
+        let header = |name| {
+            headers
+                .get(name)
+                .and_then(|it: &HeaderValue| it.to_str().ok())
+        };
+        if let Some(date) = header(header::DATE).and_then(http_date) {
+            self.measure_clock(date, began);
+        }
+        if (200..300).contains(&code) {
+            return Ok(body);
+        }
+        let asked =
+            header(header::RETRY_AFTER).and_then(|it| retry_after(it, OffsetDateTime::now_utc()));
+        let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
+        let why = problem
+            .detail
+            .or(problem.title)
+            .unwrap_or_else(|| "no reason given".to_owned());
+        Err(Failure::from_status(code, why, asked, self.key.version()))
+    }
+
+    fn exchange(&self, call: Call<'_>) -> Result<(u16, http::HeaderMap, Vec<u8>), Failure> {
+        let (key, _) = self.key.current();
+        let request = http::Request::builder()
+            .method(call.method)
+            .uri(self.url.join(call.path))
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT_ENCODING, "identity")
+            .header(header::AUTHORIZATION, bearer(&key)?);
+        let agent = self
+            .agent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let json = "application/json";
+        let sent = match call.body {
+            Body::Empty => agent.run(within(
+                &agent,
+                request.body(()).map_err(bad)?,
+                call.deadline,
+            )),
+            Body::Json(text) => {
+                self.metrics.backend_sent_bytes.inc_by(text.len() as u64);
+                let request = request
+                    .header(header::CONTENT_TYPE, json)
+                    .body(&text[..])
+                    .map_err(bad)?;
+                agent.run(within(&agent, request, call.deadline))
+            }
+            Body::Gzip { bytes, key } => {
+                self.metrics.backend_sent_bytes.inc_by(bytes.len() as u64);
+                let request = request
+                    .header(header::CONTENT_TYPE, json)
+                    .header(header::CONTENT_ENCODING, "gzip")
+                    .header("Idempotency-Key", key);
+                agent.run(within(
+                    &agent,
+                    request.body(bytes).map_err(bad)?,
+                    call.deadline,
+                ))
+            }
+        };
+        let (parts, body) = sent.map_err(|err| transport(&err))?.into_parts();
+        let mut text = Vec::new();
+        let read = body
+            .into_with_config()
+            .limit(u64::MAX)
+            .reader()
+            .take(MAX_ANSWER + 1)
+            .read_to_end(&mut text);
+        self.metrics
+            .backend_received_bytes
+            .inc_by(text.len() as u64);
+        // A success that breaks off may have done its work; the caller repeats it under the same key.
+        read.map_err(|err| Failure::Transient {
+            why: format!("the answer broke off: {err}"),
+            retry_after: None,
+        })?;
+        if text.len() as u64 > MAX_ANSWER {
+            return Err(Failure::Garbled("it is larger than 1 MiB".to_owned()));
+        }
+        Ok((parts.status.as_u16(), parts.headers, text))
+    }
+
+    /// Pauses after `failure`; true if the stop came first. A changed API key ends the pause of a refused one.
+    pub fn pause(&self, pause: Duration, failure: &Failure, stop: &Stop) -> bool {
+        let Failure::Unauthorized { key_version, .. } = failure else {
+            return stop.wait(pause);
+        };
+        let deadline = Instant::now() + pause;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.key.version() != *key_version {
+                return false;
+            }
+            if stop.wait(left.min(KEY_LOOK)) {
+                return true;
+            }
+        }
+    }
+
+    /// How often the API key has changed.
+    pub fn key_version(&self) -> u64 {
+        self.key.version()
+    }
+
+    /// The Date header has whole seconds and was written somewhere during the call: half a second is added for the
+    /// one, half the call taken off for the other.
+    fn measure_clock(&self, date: OffsetDateTime, began: Instant) {
+        let halfway = OffsetDateTime::now_utc() - began.elapsed() / 2;
+        let offset = date + Duration::from_millis(500) - halfway;
+        let millis = i64::try_from(offset.whole_milliseconds()).unwrap_or_default();
+        self.clock_offset_ms.store(millis, Ordering::Relaxed);
+        self.metrics.clock_offset.set(offset.as_seconds_f64());
+    }
+}
+
+fn within<B: ureq::AsSendBody>(
+    agent: &ureq::Agent,
+    request: http::Request<B>,
+    deadline: Duration,
+) -> http::Request<B> {
+    agent
+        .configure_request(request)
+        .timeout_global(Some(deadline))
+        .build()
+}
+
+fn bad(err: http::Error) -> Failure {
+    Failure::Garbled(format!("no request can be made of it: {err}"))
+}
+
+fn bearer(key: &Secret) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose())).map_err(|_| {
+        Failure::Garbled("the API key holds characters that no header may".to_owned())
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Everything below HTTP is worth another try, a certificate that expired included: somebody may renew it.
+fn transport(err: &ureq::Error) -> Failure {
+    let why = match err {
+        ureq::Error::Timeout(which) => format!("no answer in time ({which})"),
+        ureq::Error::HostNotFound => "the host's name does not resolve".to_owned(),
+        other => other.to_string(),
+    };
+    Failure::Transient {
+        why,
+        retry_after: None,
+    }
+}
+
+fn roots(pem: &str) -> Result<RootCerts, String> {
+    let certificates: Vec<_> = parse_pem(pem.as_bytes())
+        .filter_map(|it| match it {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err("BACKEND_CA_FILE: expected at least one certificate in PEM".to_owned());
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
+fn proxy_of(url: &BackendUrl, settings: &ProxySettings) -> Result<Option<ureq::Proxy>, String> {
+    let Some(proxy) = settings.for_host(url.host(), url.port()) else {
+        return Ok(None);
+    };
+    let mut builder = ureq::Proxy::builder(ureq::ProxyProtocol::Http)
+        .host(&proxy.host)
+        .port(proxy.port);
+    if let Some((user, password)) = &proxy.credentials {
+        builder = builder.username(user).password(password.expose());
+    }
+    builder
+        .build()
+        .map(Some)
+        .map_err(|_| "HTTPS_PROXY: expected http://host:port".to_owned())
+}
+
+/// A path segment or query value.
+pub fn segment(text: &str) -> std::borrow::Cow<'_, str> {
+    kube::request::encode(text)
+}

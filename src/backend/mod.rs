@@ -1,0 +1,10 @@
+//! The backend over REST: its contract is `openapi.yaml` beside this file.
+
+pub mod batch;
+pub mod buffer;
+pub mod client;
+pub mod protocol;
+pub mod retry;
+pub mod uplink;
+
+pub use client::Client;

@@ -1,0 +1,280 @@
+//! Delivers batches of samples: two requests at a time, retried under the same id until the backend has them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
+use log::{debug, info, warn};
+use ureq::http::Method;
+
+use super::Client;
+use super::batch::{Batch, Sequence, split};
+use super::buffer::{Buffer, Dropped};
+use super::client::{Body, Call, TOTAL};
+use super::retry::{Failure, Retry};
+use crate::health::Component;
+use crate::logging::COLLECTOR;
+use crate::metrics::Metrics;
+use crate::thread::stop::{Never, Stop};
+
+/// Requests in flight at most (protocol, section 2); each has a thread.
+pub const IN_FLIGHT: usize = 2;
+/// Compressed bytes that may wait: some twenty collections of a thousand nodes, and within every memory limit.
+const MOST_BYTES: usize = 8 << 20;
+/// How long the collector lets a healthy backend catch up before the oldest batch is dropped for a new one.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long after the stop batches are still delivered.
+const FLUSH: Duration = Duration::from_secs(2);
+/// A thread without work looks at the state this often even if no news came.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The way of samples to the backend.
+pub struct Uplink {
+    client: Arc<Client>,
+    sequence: Arc<Sequence>,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+    /// One token a thread: whoever waits looks at the state again.
+    news: (Sender<()>, Receiver<()>),
+    room: (Sender<()>, Receiver<()>),
+}
+
+struct State {
+    buffer: Buffer,
+    retry: Retry,
+    in_flight: usize,
+    /// No request before this, and why.
+    paused: Option<(Instant, Failure)>,
+    dropped: u64,
+    /// The first failure since the last success has been logged.
+    outage_logged: bool,
+}
+
+enum Next {
+    Send(Batch),
+    Wait(Duration),
+    End,
+}
+
+impl Uplink {
+    /// An empty buffer in front of `client`.
+    pub fn new(client: Arc<Client>, sequence: Arc<Sequence>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            sequence,
+            metrics,
+            state: Mutex::new(State {
+                buffer: Buffer::new(MOST_BYTES),
+                retry: Retry::default(),
+                in_flight: 0,
+                paused: None,
+                dropped: 0,
+                outage_logged: false,
+            }),
+            news: bounded(IN_FLIGHT),
+            room: bounded(1),
+        })
+    }
+
+    /// Hands over a batch. While the backend works but is behind, waits a while for room; otherwise the oldest
+    /// batches make room, and are counted.
+    pub fn push(&self, batch: Batch, stop: &Stop) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut state = self.state();
+            if state.buffer.has_room(&batch)
+                || state.retry.is_failing()
+                || Instant::now() >= deadline
+                || stop.requested()
+            {
+                let dropped = state.buffer.push(batch);
+                self.count_dropped(&mut state, &dropped);
+                drop(state);
+                self.wake();
+                return;
+            }
+            drop(state);
+            select_biased! {
+                recv(stop.signal()) -> _ => (),
+                recv(self.room.1) -> _ => (),
+                default(Duration::from_millis(500)) => (),
+            }
+        }
+    }
+
+    /// Samples that wait, and samples given up since the start.
+    pub fn depth(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.buffer.samples(), state.dropped)
+    }
+
+    /// Delivers until the stop, and for a moment after it what is left.
+    pub fn run(&self, component: &Component, stop: &Stop) -> Result<(), Never> {
+        loop {
+            component.beat();
+            match self.next(stop) {
+                Next::Send(batch) => self.deliver(batch, component),
+                Next::Wait(pause) => self.wait(pause, stop),
+                Next::End => return Ok(()),
+            }
+        }
+    }
+
+    fn next(&self, stop: &Stop) -> Next {
+        let mut state = self.state();
+        if let Some(since) = stop.elapsed() {
+            // What a failing backend did not take before, it gets one more chance to take.
+            let hopeless = state.retry.is_failing() && state.paused.is_some();
+            if state.buffer.is_empty() || since >= FLUSH || hopeless {
+                return Next::End;
+            }
+        }
+        if let Some((until, failure)) = &state.paused {
+            let left = until.saturating_duration_since(Instant::now());
+            let new_key = matches!(failure, Failure::Unauthorized { key_version, .. }
+                if *key_version != self.client.key_version());
+            if !left.is_zero() && !new_key {
+                return Next::Wait(left);
+            }
+        }
+        // A backend that failed is asked by one request until it answers again.
+        if state.retry.is_failing() && state.in_flight > 0 {
+            return Next::Wait(LOOK);
+        }
+        let Some(batch) = state.buffer.take_newest() else {
+            return Next::Wait(LOOK);
+        };
+        state.in_flight += 1;
+        state.paused = None;
+        Next::Send(batch)
+    }
+
+    fn wait(&self, pause: Duration, stop: &Stop) {
+        // A new API key ends a pause, and its file tells nobody.
+        let pause = pause.min(LOOK);
+        if stop.requested() {
+            let _ = self
+                .news
+                .1
+                .recv_timeout(pause.min(Duration::from_millis(50)));
+            return;
+        }
+        select_biased! {
+            recv(stop.signal()) -> _ => (),
+            recv(self.news.1) -> _ => (),
+            default(pause) => (),
+        }
+    }
+
+    fn deliver(&self, batch: Batch, component: &Component) {
+        let outcome = self.client.call(Call {
+            endpoint: "metrics",
+            method: Method::POST,
+            path: "/v1/metrics",
+            body: Body::Gzip {
+                bytes: &batch.body,
+                key: &batch.id,
+            },
+            deadline: TOTAL,
+        });
+        let mut state = self.state();
+        state.in_flight -= 1;
+        match outcome {
+            Ok(_) => self.delivered(&mut state, &batch, component),
+            Err(Failure::TooLarge) => self.halve(&mut state, &batch),
+            Err(Failure::Refused { code, why }) => {
+                warn!(target: COLLECTOR, "The backend refused {} metrics, they are dropped: {code} {why}", batch.samples);
+                self.metrics.batches.with_label_values(&["refused"]).inc();
+                self.drop_samples(&mut state, "refused", batch.samples);
+            }
+            Err(failure) => self.failed(&mut state, batch, &failure, component),
+        }
+        self.publish(&state);
+        drop(state);
+        let _ = self.room.0.try_send(());
+        self.wake();
+    }
+
+    fn delivered(&self, state: &mut State, batch: &Batch, component: &Component) {
+        if std::mem::take(&mut state.outage_logged) {
+            info!(target: COLLECTOR, "The backend takes metrics again, {} are waiting", state.buffer.samples());
+        }
+        state.retry.succeeded();
+        state.paused = None;
+        self.metrics.batches.with_label_values(&["delivered"]).inc();
+        self.metrics.samples_delivered.inc_by(batch.samples);
+        if let Some(receipt) = &batch.receipt {
+            receipt.delivered(batch.samples);
+        }
+        component.running();
+    }
+
+    fn halve(&self, state: &mut State, batch: &Batch) {
+        self.metrics.batches.with_label_values(&["too_large"]).inc();
+        match split(batch, &self.sequence) {
+            Some(halves) => {
+                debug!(target: COLLECTOR, "A batch of {} was too large, sending halves", batch.samples);
+                for half in halves {
+                    let dropped = state.buffer.push(half);
+                    self.count_dropped(state, &dropped);
+                }
+            }
+            None => {
+                warn!(target: COLLECTOR, "A single metric is too large for the backend, it is dropped");
+                self.drop_samples(state, "too_large", batch.samples);
+            }
+        }
+    }
+
+    fn failed(&self, state: &mut State, batch: Batch, failure: &Failure, component: &Component) {
+        let dropped = state.buffer.give_back(batch);
+        self.count_dropped(state, &dropped);
+        let pause = state.retry.after(failure);
+        state.paused = Some((Instant::now() + pause, failure.clone()));
+        self.metrics.batch_retries.inc();
+        component.degraded(&format!("failed to send metrics: {failure}"));
+        if !std::mem::replace(&mut state.outage_logged, true) {
+            warn!(target: COLLECTOR, "Failed to send metrics: {failure}; trying again in {:.1} s", pause.as_secs_f64());
+        } else {
+            debug!(target: COLLECTOR, "Failed to send metrics: {failure}; trying again in {:.1} s", pause.as_secs_f64());
+        }
+    }
+
+    fn count_dropped(&self, state: &mut State, dropped: &Dropped) {
+        if dropped.samples > 0 {
+            self.metrics
+                .batches
+                .with_label_values(&["dropped"])
+                .inc_by(dropped.batches);
+            self.drop_samples(state, "buffer_full", dropped.samples);
+        }
+        self.publish(state);
+    }
+
+    fn drop_samples(&self, state: &mut State, reason: &str, samples: u64) {
+        state.dropped += samples;
+        self.metrics
+            .samples_dropped
+            .with_label_values(&[reason])
+            .inc_by(samples);
+    }
+
+    fn publish(&self, state: &State) {
+        self.metrics
+            .buffered_samples
+            .set(i64::try_from(state.buffer.samples()).unwrap_or(i64::MAX));
+        self.metrics
+            .buffered_bytes
+            .set(i64::try_from(state.buffer.bytes()).unwrap_or(i64::MAX));
+    }
+
+    fn wake(&self) {
+        for _ in 0..IN_FLIGHT {
+            let _ = self.news.0.try_send(());
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

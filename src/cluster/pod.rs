@@ -1,0 +1,461 @@
+//! One pod: what is read of the API's object, and the record that is kept of it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::text::{Text, null_is_default};
+use super::uid::Uid;
+use super::workload::{Owner, OwnerReference};
+use crate::kube::quantity::Quantity;
+
+/// What is read of a pod.
+#[derive(Deserialize)]
+pub struct PodObject<'a> {
+    #[serde(borrow)]
+    pub(super) metadata: Meta<'a>,
+    #[serde(borrow, default)]
+    pub(super) spec: Spec<'a>,
+    #[serde(borrow, default)]
+    pub(super) status: Status<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Meta<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) namespace: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) uid: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) resource_version: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    pub(super) owner_references: Vec<OwnerReference<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Spec<'a> {
+    #[serde(borrow)]
+    pub(super) node_name: Option<Text<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    containers: Vec<Container<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    init_containers: Vec<Container<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    overhead: Amounts<'a>,
+    /// Pod-level resources (KEP-2837), which stand above those of the containers.
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    resources: Resources<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Container<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    resources: Resources<'a>,
+    #[serde(borrow)]
+    restart_policy: Option<Text<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Resources<'a> {
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    requests: Amounts<'a>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    limits: Amounts<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Amounts<'a> {
+    #[serde(borrow)]
+    cpu: Option<Text<'a>>,
+    #[serde(borrow)]
+    memory: Option<Text<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Status<'a> {
+    #[serde(borrow)]
+    phase: Option<Text<'a>>,
+    #[serde(borrow)]
+    qos_class: Option<Text<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    conditions: Vec<Condition<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    container_statuses: Vec<ContainerStatus<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    init_container_statuses: Vec<ContainerStatus<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Condition<'a> {
+    #[serde(rename = "type", borrow)]
+    pub(super) kind: Text<'a>,
+    #[serde(borrow)]
+    pub(super) status: Text<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerStatus<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(default)]
+    restart_count: u32,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    last_state: LastState<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LastState<'a> {
+    #[serde(borrow)]
+    terminated: Option<Terminated<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Terminated<'a> {
+    #[serde(borrow, default)]
+    reason: Option<Text<'a>>,
+}
+
+impl PodObject<'_> {
+    /// The object's resource version.
+    pub fn version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+}
+
+/// Where a pod stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the Kubernetes API")]
+pub enum Phase {
+    Pending,
+    Running,
+    Succeeded,
+    Failed,
+    Unknown,
+}
+
+impl Phase {
+    fn parse(text: Option<&str>) -> Self {
+        match text {
+            Some("Pending") => Self::Pending,
+            Some("Running") => Self::Running,
+            Some("Succeeded") => Self::Succeeded,
+            Some("Failed") => Self::Failed,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// True once it uses nothing of its node any more.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// A pod's quality of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are those of the Kubernetes API")]
+pub enum Qos {
+    Guaranteed,
+    Burstable,
+    BestEffort,
+}
+
+impl Qos {
+    fn parse(text: Option<&str>) -> Option<Self> {
+        match text {
+            Some("Guaranteed") => Some(Self::Guaranteed),
+            Some("Burstable") => Some(Self::Burstable),
+            Some("BestEffort") => Some(Self::BestEffort),
+            _ => None,
+        }
+    }
+}
+
+/// What the pods of one template have in common: their containers and what these ask for.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Containers that run for the pod's whole life: the regular ones and the sidecars.
+    pub containers: Box<[ContainerShape]>,
+    /// What the scheduler counts for the pod, in nanocores.
+    pub requested_cpu: i64,
+    /// What the scheduler counts for the pod, in bytes.
+    pub requested_memory: i64,
+}
+
+/// One container's name and resources: cpu in nanocores, memory in bytes.
+#[derive(Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the fields' names say it all")]
+pub struct ContainerShape {
+    pub name: Box<str>,
+    pub cpu_request: Option<i64>,
+    pub cpu_limit: Option<i64>,
+    pub memory_request: Option<i64>,
+    pub memory_limit: Option<i64>,
+}
+
+/// What happened to one container.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContainerHistory {
+    /// Restarts.
+    pub restarts: u32,
+    /// Why it last ended, such as `OOMKilled`.
+    pub last_termination: Option<Arc<str>>,
+}
+
+/// The record of a pod.
+#[derive(Debug)]
+pub struct Pod {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Box<str>,
+    /// Its UID.
+    pub uid: Uid,
+    /// The node it is bound to.
+    pub node: Option<Arc<str>>,
+    /// Its controller.
+    pub owner: Option<Arc<Owner>>,
+    /// Its containers.
+    pub shape: Arc<Shape>,
+    /// What happened to them, in the order of the shape; `None` where nothing did.
+    pub history: Option<Box<[ContainerHistory]>>,
+    /// Where it stands in its life.
+    pub phase: Phase,
+    /// Its quality of service.
+    pub qos: Option<Qos>,
+    /// Whether its Ready condition is True.
+    pub ready: bool,
+    /// The list or watch that last brought it.
+    pub(super) generation: u32,
+    /// The collection that last reported it.
+    pub(super) cycle: u32,
+}
+
+impl Pod {
+    /// Restarts of all its containers together.
+    pub fn restarts(&self) -> u32 {
+        self.history
+            .iter()
+            .flatten()
+            .fold(0, |sum, it| sum.saturating_add(it.restarts))
+    }
+}
+
+impl Amounts<'_> {
+    fn cpu(&self) -> Option<i64> {
+        self.cpu
+            .as_ref()
+            .and_then(|it| Quantity::parse(it))
+            .map(Quantity::nanos)
+    }
+
+    fn memory(&self) -> Option<i64> {
+        self.memory
+            .as_ref()
+            .and_then(|it| Quantity::parse(it))
+            .map(Quantity::units)
+    }
+}
+
+impl Container<'_> {
+    /// An init container that runs beside the others (KEP-753).
+    fn is_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+
+    fn shape(&self) -> ContainerShape {
+        ContainerShape {
+            name: (*self.name).into(),
+            cpu_request: self.resources.requests.cpu(),
+            cpu_limit: self.resources.limits.cpu(),
+            memory_request: self.resources.requests.memory(),
+            memory_limit: self.resources.limits.memory(),
+        }
+    }
+}
+
+impl Spec<'_> {
+    pub(super) fn shape(&self) -> Shape {
+        let sidecars = self.init_containers.iter().filter(|it| it.is_sidecar());
+        Shape {
+            containers: self
+                .containers
+                .iter()
+                .chain(sidecars)
+                .map(|it| it.shape())
+                .collect(),
+            requested_cpu: self.requested(|it| it.cpu()),
+            requested_memory: self.requested(|it| it.memory()),
+        }
+    }
+
+    /// What the scheduler counts (k8s.io/component-helpers `resource.PodRequests`): the containers together, or
+    /// the hungriest moment of the start, whichever is more, plus the runtime's overhead.
+    fn requested(&self, amount: impl Fn(&Amounts<'_>) -> Option<i64>) -> i64 {
+        let overhead = amount(&self.overhead).unwrap_or_default();
+        if let Some(whole) = amount(&self.resources.requests) {
+            return whole.saturating_add(overhead);
+        }
+        let of = |it: &Container<'_>| amount(&it.resources.requests).unwrap_or_default();
+        let mut running = self
+            .containers
+            .iter()
+            .fold(0_i64, |sum, it| sum.saturating_add(of(it)));
+        let (mut sidecars, mut start) = (0_i64, 0_i64);
+        for it in &self.init_containers {
+            if it.is_sidecar() {
+                sidecars = sidecars.saturating_add(of(it));
+                start = start.max(sidecars);
+            } else {
+                start = start.max(sidecars.saturating_add(of(it)));
+            }
+        }
+        running = running.saturating_add(sidecars);
+        running.max(start).saturating_add(overhead)
+    }
+}
+
+impl Status<'_> {
+    pub(super) fn phase(&self) -> Phase {
+        Phase::parse(self.phase.as_deref())
+    }
+
+    pub(super) fn qos(&self) -> Option<Qos> {
+        Qos::parse(self.qos_class.as_deref())
+    }
+
+    pub(super) fn ready(&self) -> bool {
+        self.conditions
+            .iter()
+            .any(|it| &*it.kind == "Ready" && &*it.status == "True")
+    }
+
+    /// What happened to the containers of `shape`, if anything did.
+    pub(super) fn history(
+        &self,
+        shape: &Shape,
+        mut share: impl FnMut(&str) -> Arc<str>,
+    ) -> Option<Box<[ContainerHistory]>> {
+        let statuses = || {
+            self.container_statuses
+                .iter()
+                .chain(&self.init_container_statuses)
+        };
+        if statuses().all(|it| it.restart_count == 0 && it.last_state.terminated.is_none()) {
+            return None;
+        }
+        let of = |container: &ContainerShape| {
+            let Some(status) = statuses().find(|it| *it.name == *container.name) else {
+                return ContainerHistory::default();
+            };
+            let reason = status
+                .last_state
+                .terminated
+                .as_ref()
+                .and_then(|it| it.reason.as_deref());
+            ContainerHistory {
+                restarts: status.restart_count,
+                last_termination: reason.map(&mut share),
+            }
+        };
+        Some(shape.containers.iter().map(of).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> Shape {
+        serde_json::from_str::<Spec<'_>>(text).unwrap().shape()
+    }
+
+    #[test]
+    fn requests_are_counted_as_the_scheduler_counts_them() {
+        let container = |name: &str, cpu: &str, policy: &str| {
+            format!(r#"{{"name":"{name}"{policy},"resources":{{"requests":{{"cpu":"{cpu}"}}}}}}"#)
+        };
+        let always = r#","restartPolicy":"Always""#;
+        let cpu = |containers: &[String], init: &[String], rest: &str| {
+            spec(&format!(
+                r#"{{"containers":[{}],"initContainers":[{}]{rest}}}"#,
+                containers.join(","),
+                init.join(",")
+            ))
+            .requested_cpu
+                / 1_000_000
+        };
+        let two = [container("a", "100m", ""), container("b", "200m", "")];
+        assert_eq!(cpu(&two, &[], ""), 300);
+        assert_eq!(cpu(&two, &[container("i", "1", "")], ""), 1000);
+        assert_eq!(
+            cpu(
+                &two,
+                &[container("i", "150m", "")],
+                r#","overhead":{"cpu":"10m"}"#
+            ),
+            310
+        );
+        assert_eq!(cpu(&two, &[container("s", "50m", always)], ""), 350);
+        assert_eq!(
+            cpu(
+                &two,
+                &[container("s", "50m", always), container("i", "400m", "")],
+                ""
+            ),
+            450
+        );
+        assert_eq!(
+            cpu(&two, &[], r#","resources":{"requests":{"cpu":"2"}}"#),
+            2000
+        );
+    }
+
+    #[test]
+    fn sidecars_are_containers_of_the_shape() {
+        let shape = spec(
+            r#"{"containers":[{"name":"app"}],"initContainers":[{"name":"init"},{"name":"mesh","restartPolicy":"Always"}]}"#,
+        );
+        let names: Vec<_> = shape.containers.iter().map(|it| &*it.name).collect();
+        assert_eq!(names, ["app", "mesh"]);
+    }
+
+    #[test]
+    fn history_is_kept_only_where_something_happened() {
+        let shape = spec(r#"{"containers":[{"name":"a"},{"name":"b"}]}"#);
+        let history = |text: &str| {
+            serde_json::from_str::<Status<'_>>(text)
+                .unwrap()
+                .history(&shape, |it| it.into())
+        };
+        assert_eq!(
+            history(r#"{"containerStatuses":[{"name":"a","restartCount":0,"lastState":{}}]}"#),
+            None
+        );
+        let found = history(
+            r#"{"containerStatuses":[{"name":"b","restartCount":3,"lastState":{"terminated":{"reason":"OOMKilled"}}}]}"#,
+        )
+        .unwrap();
+        assert_eq!((found[0].restarts, found[1].restarts), (0, 3));
+        assert_eq!(found[1].last_termination.as_deref(), Some("OOMKilled"));
+    }
+
+    #[test]
+    fn a_bare_object_is_no_error() {
+        let pod: PodObject<'_> = serde_json::from_str(r#"{"metadata":{"name":"p"}}"#).unwrap();
+        assert_eq!(pod.status.phase(), Phase::Unknown);
+        assert!(!pod.status.ready());
+        assert_eq!(pod.spec.shape().containers.len(), 0);
+    }
+}

@@ -1,0 +1,255 @@
+//! All pods, found by namespace and name, visited in order of their slots.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::intern::Pool;
+use super::pod::{Pod, PodObject, Shape};
+use super::uid::Uid;
+use super::workload::{self, Owner};
+
+/// The records of all pods.
+///
+/// The index holds slot numbers alone, so that a name is kept once: 5 bytes a pod instead of a second key.
+#[derive(Default)]
+pub struct Pods {
+    slots: Vec<Option<Pod>>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    texts: Pool<str>,
+    owners: Pool<Owner>,
+    shapes: Pool<Shape>,
+    generation: u32,
+}
+
+impl Pods {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// True if there is none.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// A list begins.
+    pub fn list_began(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// The list is complete: what it did not bring is gone.
+    pub fn list_ended(&mut self) {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot]
+                .as_ref()
+                .is_some_and(|it| it.generation != self.generation)
+            {
+                self.remove_slot(slot);
+            }
+        }
+    }
+
+    /// A pod exists so.
+    pub fn applied(&mut self, object: &PodObject<'_>) {
+        let meta = &object.metadata;
+        let found = self.find(&meta.namespace, &meta.name);
+        let shape = self.shapes.share_owned(object.spec.shape());
+        let texts = &mut self.texts;
+        let history = object.status.history(&shape, |it| texts.share(it));
+        let owner = workload::controller(&meta.owner_references);
+        let uid = Uid::new(&meta.uid);
+        // A pod of the same name but another UID is another pod, not yet reported in this cycle.
+        let before = found
+            .and_then(|slot| self.slots[slot].as_ref())
+            .filter(|it| it.uid == uid);
+        let pod = Pod {
+            cycle: before.map_or(0, |it| it.cycle),
+            namespace: self.texts.share(&*meta.namespace),
+            name: (*meta.name).into(),
+            uid,
+            node: object
+                .spec
+                .node_name
+                .as_deref()
+                .filter(|it| !it.is_empty())
+                .map(|it| self.texts.share(it)),
+            owner: owner.map(|it| self.owners.share_owned(it)),
+            shape,
+            history,
+            phase: object.status.phase(),
+            qos: object.status.qos(),
+            ready: object.status.ready(),
+            generation: self.generation,
+        };
+        match found {
+            Some(slot) => self.slots[slot] = Some(pod),
+            None => self.insert(pod),
+        }
+    }
+
+    /// A pod is gone.
+    pub fn deleted(&mut self, object: &PodObject<'_>) {
+        if let Some(slot) = self.find(&object.metadata.namespace, &object.metadata.name) {
+            self.remove_slot(slot);
+        }
+    }
+
+    /// The pod of this name, if it was not yet reported in `cycle`; from now on it counts as reported.
+    pub fn report(&mut self, namespace: &str, name: &str, cycle: u32) -> Option<&Pod> {
+        let slot = self.find(namespace, name)?;
+        let pod = self.slots[slot].as_mut()?;
+        (std::mem::replace(&mut pod.cycle, cycle) != cycle).then_some(pod)
+    }
+
+    /// The next pod at or after the slot `cursor` that was not yet reported in `cycle`, which from now on counts
+    /// as reported; moves the cursor on. `None` when all were visited.
+    pub fn report_next(&mut self, cursor: &mut usize, cycle: u32) -> Option<&Pod> {
+        let rest = self.slots.get(*cursor..)?;
+        let at = rest
+            .iter()
+            .position(|it| it.as_ref().is_some_and(|it| it.cycle != cycle));
+        let Some(at) = at else {
+            *cursor = self.slots.len();
+            return None;
+        };
+        let slot = *cursor + at;
+        *cursor = slot + 1;
+        let pod = self.slots[slot].as_mut()?;
+        pod.cycle = cycle;
+        Some(pod)
+    }
+
+    /// Every pod.
+    pub fn iter(&self) -> impl Iterator<Item = &Pod> {
+        self.slots.iter().flatten()
+    }
+
+    fn hash(hasher: &DefaultHashBuilder, namespace: &str, name: &str) -> u64 {
+        hasher.hash_one((namespace, name))
+    }
+
+    fn find(&self, namespace: &str, name: &str) -> Option<usize> {
+        let hash = Self::hash(&self.hasher, namespace, name);
+        self.index
+            .find(hash, |&slot| {
+                self.slots[slot as usize]
+                    .as_ref()
+                    .is_some_and(|it| *it.name == *name && *it.namespace == *namespace)
+            })
+            .map(|&slot| slot as usize)
+    }
+
+    fn insert(&mut self, pod: Pod) {
+        let hash = Self::hash(&self.hasher, &pod.namespace, &pod.name);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.slots[slot as usize] = Some(pod);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.index.insert_unique(hash, slot, |&slot| {
+            let pod = slots[slot as usize].as_ref();
+            pod.map_or(0, |it| Self::hash(hasher, &it.namespace, &it.name))
+        });
+    }
+
+    fn remove_slot(&mut self, slot: usize) {
+        let Some(pod) = self.slots[slot].take() else {
+            return;
+        };
+        let hash = Self::hash(&self.hasher, &pod.namespace, &pod.name);
+        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        if let Ok(entry) = self.index.find_entry(hash, |&it| it == slot) {
+            entry.remove();
+        }
+        self.free.push(slot);
+    }
+
+    /// The shared copy of a text that a record elsewhere holds too.
+    pub fn share(&mut self, text: &str) -> Arc<str> {
+        self.texts.share(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(namespace: &str, name: &str, uid: &str) -> String {
+        format!(
+            r#"{{"metadata":{{"namespace":"{namespace}","name":"{name}","uid":"{uid}"}},"spec":{{"nodeName":"n","containers":[{{"name":"c"}}]}}}}"#
+        )
+    }
+
+    fn apply(pods: &mut Pods, namespace: &str, name: &str, uid: &str) {
+        pods.applied(&serde_json::from_str(&pod(namespace, name, uid)).unwrap());
+    }
+
+    fn rest(pods: &mut Pods, cycle: u32) -> Vec<String> {
+        let mut cursor = 0;
+        let mut names = Vec::new();
+        while let Some(pod) = pods.report_next(&mut cursor, cycle) {
+            names.push(pod.name.to_string());
+        }
+        names
+    }
+
+    #[test]
+    fn each_pod_is_reported_once_a_cycle() {
+        let mut pods = Pods::default();
+        apply(&mut pods, "a", "x", "1");
+        apply(&mut pods, "b", "x", "2");
+        apply(&mut pods, "b", "y", "3");
+        assert_eq!(pods.report("b", "x", 1).unwrap().uid.to_string(), "2");
+        assert!(pods.report("b", "x", 1).is_none());
+        assert!(pods.report("c", "x", 1).is_none());
+        assert_eq!(rest(&mut pods, 1), ["x", "y"]);
+        assert_eq!(rest(&mut pods, 1).len(), 0);
+        assert_eq!(rest(&mut pods, 2).len(), 3);
+    }
+
+    #[test]
+    fn a_change_within_a_cycle_does_not_report_a_pod_again_but_a_successor_is_another_pod() {
+        let mut pods = Pods::default();
+        apply(&mut pods, "a", "x", "1");
+        assert_eq!(rest(&mut pods, 1), ["x"]);
+        apply(&mut pods, "a", "x", "1");
+        assert_eq!(rest(&mut pods, 1).len(), 0);
+        apply(&mut pods, "a", "x", "2");
+        assert_eq!(rest(&mut pods, 1), ["x"]);
+        assert_eq!(pods.len(), 1);
+    }
+
+    #[test]
+    fn a_list_removes_what_it_does_not_bring_and_slots_are_used_again() {
+        let mut pods = Pods::default();
+        for n in 0..100 {
+            apply(&mut pods, "a", &format!("p{n}"), "1");
+        }
+        pods.list_began();
+        for n in 50..100 {
+            apply(&mut pods, "a", &format!("p{n}"), "1");
+        }
+        pods.list_ended();
+        assert_eq!(pods.len(), 50);
+        assert!(pods.report("a", "p0", 1).is_none());
+        assert!(pods.report("a", "p99", 1).is_some());
+        for n in 0..50 {
+            apply(&mut pods, "b", &format!("p{n}"), "1");
+        }
+        assert_eq!((pods.len(), pods.slots.len()), (100, 100));
+        pods.deleted(&serde_json::from_str(&pod("b", "p7", "1")).unwrap());
+        assert!(pods.report("b", "p7", 1).is_none());
+        assert_eq!(pods.len(), 99);
+    }
+
+    #[test]
+    fn a_record_is_small() {
+        assert!(size_of::<Pod>() <= 128, "{}", size_of::<Pod>());
+        assert_eq!(size_of::<Pod>(), size_of::<Option<Pod>>());
+    }
+}

@@ -1,0 +1,178 @@
+//! Who owns a pod: the controller that a person would name, a deployment rather than its replica set.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::intern::Pool;
+use super::text::{Text, null_is_default};
+use super::uid::Uid;
+
+/// The controller named in an object's owner references.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Its kind, such as `ReplicaSet`.
+    pub kind: Box<str>,
+    /// Its name, in the object's own namespace.
+    pub name: Box<str>,
+    /// Its UID.
+    pub uid: Uid,
+}
+
+/// One of an object's owner references.
+#[derive(Deserialize)]
+pub struct OwnerReference<'a> {
+    #[serde(borrow)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    uid: Text<'a>,
+    #[serde(default)]
+    controller: Option<bool>,
+}
+
+/// The one that controls the object, if any does.
+pub fn controller(references: &[OwnerReference<'_>]) -> Option<Owner> {
+    let it = references.iter().find(|it| it.controller == Some(true))?;
+    Some(Owner {
+        kind: (*it.kind).into(),
+        name: (*it.name).into(),
+        uid: Uid::new(&it.uid),
+    })
+}
+
+/// What is read of a replica set: its metadata alone.
+#[derive(Deserialize)]
+pub struct ReplicaSetObject<'a> {
+    #[serde(borrow)]
+    metadata: Meta<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta<'a> {
+    #[serde(borrow)]
+    uid: Text<'a>,
+    #[serde(borrow, default)]
+    resource_version: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    owner_references: Vec<OwnerReference<'a>>,
+}
+
+impl ReplicaSetObject<'_> {
+    /// The object's resource version.
+    pub fn version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+}
+
+/// Which controller owns which replica set.
+#[derive(Default)]
+pub struct Owners {
+    by_uid: HashMap<Uid, (Arc<Owner>, u32)>,
+    pool: Pool<Owner>,
+    generation: u32,
+}
+
+impl Owners {
+    /// A list begins.
+    pub fn list_began(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// A replica set exists. One without a controller needs no entry: it is what a person would name.
+    pub fn applied(&mut self, object: &ReplicaSetObject<'_>) {
+        let uid = Uid::new(&object.metadata.uid);
+        match controller(&object.metadata.owner_references) {
+            Some(owner) => {
+                let owner = self.pool.share_owned(owner);
+                self.by_uid.insert(uid, (owner, self.generation));
+            }
+            None => drop(self.by_uid.remove(&uid)),
+        }
+    }
+
+    /// A replica set is gone.
+    pub fn deleted(&mut self, object: &ReplicaSetObject<'_>) {
+        self.by_uid.remove(&Uid::new(&object.metadata.uid));
+    }
+
+    /// The list is complete: what it did not bring is gone.
+    pub fn list_ended(&mut self) {
+        let generation = self.generation;
+        self.by_uid.retain(|_, (_, seen)| *seen == generation);
+        self.by_uid.shrink_to(self.by_uid.len() * 2);
+    }
+
+    /// How many are known.
+    pub fn len(&self) -> usize {
+        self.by_uid.len()
+    }
+
+    /// True if none is known.
+    pub fn is_empty(&self) -> bool {
+        self.by_uid.is_empty()
+    }
+
+    /// The controller that a person would name for what `owner` owns.
+    pub fn resolve<'a>(&'a self, owner: &'a Owner) -> &'a Owner {
+        match self.by_uid.get(&owner.uid) {
+            Some((above, _)) => above,
+            None => owner,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica_set(uid: &str, owner: Option<&str>) -> String {
+        let owners = owner.map_or("null".to_owned(), |name| {
+            format!(
+                r#"[{{"kind":"Deployment","name":"{name}","uid":"d-{name}","controller":true}},{{"kind":"Other","name":"x","uid":"y"}}]"#
+            )
+        });
+        format!(
+            r#"{{"metadata":{{"uid":"{uid}","resourceVersion":"1","ownerReferences":{owners}}}}}"#
+        )
+    }
+
+    fn owner(kind: &str, uid: &str) -> Owner {
+        Owner {
+            kind: kind.into(),
+            name: "name".into(),
+            uid: Uid::new(uid),
+        }
+    }
+
+    #[test]
+    fn a_replica_set_resolves_to_its_deployment() {
+        let mut owners = Owners::default();
+        owners.list_began();
+        for text in [replica_set("r1", Some("web")), replica_set("r2", None)] {
+            owners.applied(&serde_json::from_str(&text).unwrap());
+        }
+        owners.list_ended();
+        assert_eq!(&*owners.resolve(&owner("ReplicaSet", "r1")).name, "web");
+        assert_eq!(
+            &*owners.resolve(&owner("ReplicaSet", "r2")).kind,
+            "ReplicaSet"
+        );
+        assert_eq!(
+            &*owners.resolve(&owner("StatefulSet", "s")).kind,
+            "StatefulSet"
+        );
+    }
+
+    #[test]
+    fn what_a_list_does_not_bring_is_forgotten() {
+        let mut owners = Owners::default();
+        owners.applied(&serde_json::from_str(&replica_set("r1", Some("web"))).unwrap());
+        owners.list_began();
+        owners.list_ended();
+        assert!(owners.is_empty());
+    }
+}

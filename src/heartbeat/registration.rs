@@ -1,0 +1,139 @@
+//! The agent's place at the backend: taken at the start, taken again when the backend forgot it, given back at the
+//! end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use log::{info, warn};
+use ureq::http::Method;
+
+use crate::backend::Client;
+use crate::backend::client::{Body, Call, segment};
+use crate::backend::protocol::{Identity, PROTOCOL, Register, Registered};
+use crate::backend::retry::{Failure, Retry};
+use crate::health::{Component, Health};
+use crate::logging::MAIN;
+use crate::thread::stop::Stop;
+use crate::{VERSION, kube, timestamp};
+
+/// The name of the check in `/readyz`.
+const CHECK: &str = "registered";
+
+/// A backend that does not answer must not keep the agent from ending.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Registers and deregisters.
+pub struct Registration {
+    backend: Arc<Client>,
+    kube: Arc<kube::Client>,
+    identity: Identity,
+    health: Arc<Health>,
+    started_at: String,
+    registered: AtomicBool,
+}
+
+impl Registration {
+    /// Not registered yet.
+    pub fn new(
+        backend: Arc<Client>,
+        kube: Arc<kube::Client>,
+        identity: Identity,
+        health: Arc<Health>,
+    ) -> Self {
+        health.check(CHECK, Err("not registered with the backend yet".to_owned()));
+        Self {
+            backend,
+            kube,
+            identity,
+            health,
+            started_at: timestamp::now(),
+            registered: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns once the agent is registered, trying until it is; false at the stop.
+    pub fn run(&self, component: &Component, stop: &Stop) -> bool {
+        let mut retry = Retry::default();
+        while !self.registered.load(Ordering::Relaxed) {
+            component.beat();
+            let failure = match self.register() {
+                Ok(answer) if answer.protocol == PROTOCOL => {
+                    info!(target: MAIN, "Agent registered successfully");
+                    self.registered.store(true, Ordering::Relaxed);
+                    self.health.check(CHECK, Ok(()));
+                    break;
+                }
+                Ok(answer) => Failure::Garbled(format!("it speaks protocol {:?}", answer.protocol)),
+                Err(failure) => failure,
+            };
+            let pause = retry.after(&failure);
+            warn!(target: MAIN, "Failed to register with backend: {failure}");
+            component.degraded(&format!("failed to register with the backend: {failure}"));
+            self.health.check(CHECK, Err(failure.to_string()));
+            // A long pause is no lack of progress.
+            component.period(pause.max(Duration::from_mins(1)));
+            if self.backend.pause(pause, &failure, stop) {
+                return false;
+            }
+        }
+        !stop.requested()
+    }
+
+    /// The backend does not know this run any more.
+    pub fn expired(&self) {
+        self.registered.store(false, Ordering::Relaxed);
+        self.health.check(
+            CHECK,
+            Err("the backend does not know this run any more".to_owned()),
+        );
+    }
+
+    fn register(&self) -> Result<Registered, Failure> {
+        // What the cluster runs is worth knowing, and no reason to wait.
+        let version = self.kube.version().unwrap_or_else(|_| "unknown".to_owned());
+        let message = Register {
+            cluster_id: &self.identity.cluster_id,
+            agent_id: &self.identity.agent_id,
+            instance_id: &self.identity.instance_id,
+            run_id: &self.identity.run_id,
+            agent_version: VERSION,
+            protocols: [PROTOCOL],
+            capabilities: &[],
+            kubernetes_version: &version,
+            started_at: &self.started_at,
+        };
+        self.backend
+            .json("register", Method::POST, "/v1/agents/register", &message)
+    }
+
+    /// Gives the place back; one try, since the agent is on its way out.
+    pub fn deregister(&self) {
+        if !self.registered.load(Ordering::Relaxed) {
+            return;
+        }
+        let Identity {
+            agent_id,
+            instance_id,
+            run_id,
+            ..
+        } = &self.identity;
+        let path = format!(
+            "/v1/agents/{}?instance_id={}&run_id={}",
+            segment(agent_id),
+            segment(instance_id),
+            segment(run_id)
+        );
+        let call = Call {
+            endpoint: "deregister",
+            method: Method::DELETE,
+            path: &path,
+            body: Body::Empty,
+            deadline: FAREWELL,
+        };
+        match self.backend.call(call) {
+            Ok(_) => info!(target: MAIN, "Agent deregistered"),
+            Err(failure) => warn!(target: MAIN, "Failed to deregister from backend: {failure}"),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::info;
+use serde_json::json;
+use tiny_http::{Header, Method, Request, Response, Server};
+
+use crate::health::{Component, Health, Verdict};
+use crate::logging::HEARTBEAT;
+use crate::metrics::Metrics;
+use crate::resources::Resources;
+use crate::thread::stop::Stop;
+
+/// The server looks this often whether it should stop.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The endpoints.
+pub struct Endpoints {
+    /// HTTP_PORT.
+    pub port: u16,
+    /// What the probes answer.
+    pub health: Arc<Health>,
+    /// What `/metrics` shows.
+    pub metrics: Arc<Metrics>,
+    /// Read when `/metrics` is asked for.
+    pub resources: Arc<Resources>,
+}
+
+impl Endpoints {
+    /// Listens on all addresses, IPv6 and IPv4 where the host has both.
+    pub fn bind(port: u16) -> io::Result<TcpListener> {
+        let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        TcpListener::bind(both)
+            .or_else(|_| TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))))
+    }
+
+    /// Answers until the stop.
+    pub fn run(&self, component: &Component, stop: &Stop) -> io::Result<()> {
+        let listener = Self::bind(self.port)?;
+        let address = listener.local_addr()?;
+        let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+        info!(target: HEARTBEAT, "Listening on port {}", address.port());
+        while !stop.requested() {
+            component.beat();
+            if let Some(request) = server.recv_timeout(LOOK)? {
+                // Whoever asked and left is no concern of ours.
+                let _ = self.answer(request);
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, request: Request) -> io::Result<()> {
+        let path = request.url().split('?').next().unwrap_or_default();
+        let (code, kind, body) = match (request.method(), path) {
+            (Method::Get | Method::Head, "/healthz") => verdict(self.health.live(), "ok"),
+            (Method::Get | Method::Head, "/readyz") => verdict(self.health.ready(), "ready"),
+            (Method::Get | Method::Head, "/metrics") => {
+                self.resources.read();
+                (
+                    200,
+                    "text/plain; version=0.0.4; charset=utf-8",
+                    self.metrics.text(),
+                )
+            }
+            (_, "/healthz" | "/readyz" | "/metrics") => (
+                405,
+                JSON,
+                json!({"error": "only GET is served"}).to_string(),
+            ),
+            _ => (
+                404,
+                JSON,
+                json!({"error": "no such path", "paths": ["/healthz", "/readyz", "/metrics"]})
+                    .to_string(),
+            ),
+        };
+        let mut response = Response::from_string(body).with_status_code(code);
+        if let Ok(header) = Header::from_bytes("Content-Type", kind) {
+            response.add_header(header);
+        }
+        request.respond(response)
+    }
+}
+
+const JSON: &str = "application/json";
+
+fn verdict(verdict: Verdict, fine: &str) -> (u16, &'static str, String) {
+    match verdict {
+        Ok(()) => (200, JSON, json!({"status": fine}).to_string()),
+        Err(failing) => (
+            503,
+            JSON,
+            json!({"status": "failing", "failing": failing}).to_string(),
+        ),
+    }
+}

@@ -1,0 +1,385 @@
+//! One connection pool to the API server, with fresh credentials, deadlines and counted requests.
+
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use flate2::read::GzDecoder;
+use prometheus::IntCounter;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use ureq::http::{self, HeaderValue, header};
+
+use super::credentials::Credentials;
+use super::kubeconfig::Access;
+use super::request::Target;
+use super::status::{Error, Status};
+use crate::metrics::Metrics;
+use crate::secret::Secret;
+use crate::thread::stop::Stop;
+use crate::{USER_AGENT, thread};
+
+/// A name that does not resolve or a host that does not answer is noticed within this.
+const CONNECT: Duration = Duration::from_secs(10);
+/// The most that is read of an answer that is held whole: a single object, or a refusal.
+const MAX_BODY: u64 = 4 << 20;
+/// ureq's buffers, for each connection: reads of a TLS record or more at once, and small requests.
+const INPUT_BUFFER: usize = 32 << 10;
+const OUTPUT_BUFFER: usize = 8 << 10;
+
+/// How long the phases of a request may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// From the request to the answer's head.
+    pub answer: Duration,
+    /// From one read of the body to the next.
+    pub silence: Duration,
+    /// Everything together.
+    pub total: Option<Duration>,
+}
+
+impl Deadlines {
+    /// A single object.
+    pub const OBJECT: Self = Self {
+        answer: Duration::from_secs(25),
+        silence: Duration::from_secs(10),
+        total: Some(Duration::from_secs(30)),
+    };
+    /// A page of a list, or the metrics of a whole cluster: the server may gather for long, and the answer may be
+    /// large, but it must keep coming.
+    pub const LIST: Self = Self {
+        answer: Duration::from_mins(1),
+        silence: Duration::from_secs(30),
+        total: Some(Duration::from_mins(10)),
+    };
+    /// A watch: bookmarks come each minute, so two silent ones mean a dead connection.
+    pub const WATCH: Self = Self {
+        answer: Duration::from_secs(30),
+        silence: Duration::from_secs(130),
+        total: None,
+    };
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    /// The HTTP method.
+    pub method: http::Method,
+    /// Path and query.
+    pub target: &'a Target,
+    /// The Kubernetes verb, as RBAC and /metrics know it: get, list, watch, create, patch.
+    pub verb: &'static str,
+    /// The resource, as /metrics knows it.
+    pub resource: &'static str,
+    /// The wanted form of the answer.
+    pub accept: &'static str,
+    /// Ask for gzip.
+    pub compressed: bool,
+    /// Content type and body.
+    pub body: Option<(&'static str, &'a [u8])>,
+    /// How long it may take.
+    pub deadlines: Deadlines,
+}
+
+impl<'a> Call<'a> {
+    /// A GET of one object.
+    pub fn get(target: &'a Target, resource: &'static str) -> Self {
+        Self {
+            method: http::Method::GET,
+            target,
+            verb: "get",
+            resource,
+            accept: "application/json",
+            compressed: false,
+            body: None,
+            deadlines: Deadlines::OBJECT,
+        }
+    }
+}
+
+/// The API server.
+pub struct Client {
+    access: Access,
+    stop: Stop,
+    metrics: Arc<Metrics>,
+    session: Mutex<Session>,
+}
+
+#[derive(Default)]
+struct Session {
+    closed: bool,
+    current: Option<Current>,
+}
+
+struct Current {
+    agent: ureq::Agent,
+    fingerprint: u64,
+    credentials: Credentials,
+}
+
+impl Client {
+    /// A client of the server that `access` names; nothing is read or connected yet.
+    pub fn new(access: Access, stop: Stop, metrics: Arc<Metrics>) -> Self {
+        Self {
+            access,
+            stop,
+            metrics,
+            session: Mutex::default(),
+        }
+    }
+
+    /// The server's URL.
+    pub fn server(&self) -> &str {
+        &self.access.server
+    }
+
+    /// Fires when the agent stops.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// Breaks every connection, so that no thread goes on waiting, and refuses new requests.
+    pub fn close(&self) {
+        let mut session = self.session();
+        session.closed = true;
+        if let Some(current) = session.current.take() {
+            current.agent.shutdown();
+        }
+    }
+
+    /// The server's version, such as `v1.20.2`.
+    pub fn version(&self) -> Result<String, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            git_version: String,
+        }
+        let version: Version = self.get(&Target::new("/version"), "version")?;
+        Ok(version.git_version)
+    }
+
+    /// Gets one object.
+    pub fn get<T: DeserializeOwned>(
+        &self,
+        target: &Target,
+        resource: &'static str,
+    ) -> Result<T, Error> {
+        self.send(&Call::get(target, resource))
+    }
+
+    /// Sends a request whose answer is one object.
+    pub fn send<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Error> {
+        let mut body = Vec::new();
+        self.open(call)?.take(MAX_BODY).read_to_end(&mut body)?;
+        serde_json::from_slice(&body).map_err(|err| Error::Decode(err.to_string()))
+    }
+
+    /// Sends a request and returns the body of the answer, to be read as it comes. A refusal is an error.
+    ///
+    /// A 401 is tried once more with credentials read anew.
+    pub fn open(&self, call: &Call<'_>) -> Result<Body, Error> {
+        match self.attempt(call, false) {
+            Err(err) if err.code() == Some(401) => self.attempt(call, true),
+            other => other,
+        }
+    }
+
+    fn attempt(&self, call: &Call<'_>, renew: bool) -> Result<Body, Error> {
+        let (agent, bearer) = self.credentials(renew)?;
+        let began = Instant::now();
+        let answer = self.exchange(&agent, bearer.as_ref(), call);
+        let code = match &answer {
+            Ok(answer) => answer.status().as_str().to_owned(),
+            Err(_) => "none".to_owned(),
+        };
+        self.metrics
+            .api_requests
+            .with_label_values(&[call.verb, call.resource, &code])
+            .inc();
+        // A watch's answer begins at once and then lasts: only the wait for its head is a latency.
+        self.metrics
+            .api_seconds
+            .with_label_values(&[call.verb, call.resource])
+            .observe(began.elapsed().as_secs_f64());
+        let answer = answer?;
+        let code = answer.status();
+        let (parts, body) = answer.into_parts();
+        let body = Counted {
+            inner: body.into_with_config().limit(u64::MAX).reader(),
+            bytes: self.metrics.api_received_bytes.clone(),
+        };
+        let header = |name| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|it: &HeaderValue| it.to_str().ok())
+        };
+        let gzip =
+            header(header::CONTENT_ENCODING).is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
+        let body = if gzip {
+            Body::Gzip(Box::new(GzDecoder::new(body)))
+        } else {
+            Body::Plain(body)
+        };
+        if code.is_success() {
+            return Ok(body);
+        }
+        let mut text = Vec::new();
+        // What the refusal says is welcome; that it could not be read does not change that it is one.
+        let _ = body.take(MAX_BODY).read_to_end(&mut text);
+        let status = Status::from_answer(code.as_u16(), header(header::RETRY_AFTER), &text);
+        Err(Error::Status(Box::new(status)))
+    }
+
+    fn exchange(
+        &self,
+        agent: &ureq::Agent,
+        bearer: Option<&Secret>,
+        call: &Call<'_>,
+    ) -> Result<http::Response<ureq::Body>, Error> {
+        let mut request = http::Request::builder()
+            .method(call.method.clone())
+            .uri(format!("{}{}", self.access.server, call.target.as_str()))
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT, call.accept)
+            .header(
+                header::ACCEPT_ENCODING,
+                if call.compressed { "gzip" } else { "identity" },
+            );
+        if let Some(token) = bearer {
+            let mut value =
+                HeaderValue::try_from(format!("Bearer {}", token.expose())).map_err(|_| {
+                    Error::Credentials("the token holds characters that no header may".to_owned())
+                })?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        if let Some((kind, body)) = call.body {
+            request = request.header(header::CONTENT_TYPE, kind);
+            self.metrics.api_sent_bytes.inc_by(body.len() as u64);
+            let request = request
+                .body(body)
+                .map_err(|err| Error::Decode(err.to_string()))?;
+            return Ok(agent.run(with(agent, request, call.deadlines))?);
+        }
+        let request = request
+            .body(())
+            .map_err(|err| Error::Decode(err.to_string()))?;
+        Ok(agent.run(with(agent, request, call.deadlines))?)
+    }
+
+    /// The pool and token to use now, read anew when they are stale or `renew` asks for it.
+    fn credentials(&self, renew: bool) -> Result<(ureq::Agent, Option<Secret>), Error> {
+        let mut session = self.session();
+        if session.closed {
+            return Err(Error::Stopped);
+        }
+        if renew
+            || session
+                .current
+                .as_ref()
+                .is_none_or(|it| it.credentials.are_stale())
+        {
+            let read = Credentials::read(&self.access, &self.stop)
+                .and_then(|it| self.connectable(&session, it));
+            match (read, session.current.as_mut()) {
+                (Ok(read), _) => session.current = Some(read),
+                // The last good ones may serve on: the kubelet may be writing the file at this moment.
+                (Err(_), Some(current)) if !renew => current.credentials.keep(),
+                (Err(err), _) => return Err(err),
+            }
+        }
+        match &session.current {
+            Some(current) => Ok((current.agent.clone(), current.credentials.bearer.clone())),
+            None => Err(Error::Stopped),
+        }
+    }
+
+    /// The pool for `credentials`: the one in use where their certificates are the same.
+    fn connectable(&self, session: &Session, credentials: Credentials) -> Result<Current, Error> {
+        let fingerprint = credentials.tls.fingerprint();
+        let agent = match &session.current {
+            Some(current) if current.fingerprint == fingerprint => current.agent.clone(),
+            _ => agent(credentials.tls.config()?),
+        };
+        Ok(Current {
+            agent,
+            fingerprint,
+            credentials,
+        })
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn agent(tls: ureq::tls::TlsConfig) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .tls_config(tls)
+        // Traffic to the API server must never go through a proxy that the environment names.
+        .proxy(None)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_connect(Some(CONNECT))
+        .timeout_resolve(Some(CONNECT))
+        .input_buffer_size(INPUT_BUFFER)
+        .output_buffer_size(OUTPUT_BUFFER)
+        .build()
+        .new_agent()
+}
+
+fn with<B: ureq::AsSendBody>(
+    agent: &ureq::Agent,
+    request: http::Request<B>,
+    deadlines: Deadlines,
+) -> http::Request<B> {
+    agent
+        .configure_request(request)
+        .timeout_recv_response(Some(deadlines.answer))
+        .timeout_per_read(Some(deadlines.silence))
+        .timeout_per_write(Some(deadlines.silence))
+        .timeout_global(deadlines.total)
+        .build()
+}
+
+/// An answer's body.
+pub enum Body {
+    /// As it came.
+    Plain(Counted),
+    /// To be unpacked.
+    Gzip(Box<GzDecoder<Counted>>),
+}
+
+impl Read for Body {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(body) => body.read(into),
+            Self::Gzip(body) => body.read(into),
+        }
+    }
+}
+
+/// Counts the bytes that come off the wire.
+pub struct Counted {
+    inner: ureq::BodyReader<'static>,
+    bytes: IntCounter,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(into)?;
+        self.bytes.inc_by(read as u64);
+        Ok(read)
+    }
+}
+
+/// The pause before a failed request to the API server is tried again: what the server asked for, else a back-off.
+pub fn pause_after(err: &Error, backoff: &mut thread::backoff::Backoff) -> Duration {
+    let drawn = backoff.next_pause();
+    match err.retry_after() {
+        // A thousand agents told the same second must not all come back in it.
+        Some(asked) => asked + drawn.min(Duration::from_secs(1)),
+        None => drawn,
+    }
+}

@@ -1,0 +1,16 @@
+//! The Kubernetes API by hand, over ureq: what a small agent needs of it, with a deadline on everything.
+
+pub mod client;
+pub mod credentials;
+pub mod exec;
+pub mod kubeconfig;
+pub mod list;
+pub mod quantity;
+pub mod reflector;
+pub mod request;
+pub mod status;
+pub mod stream;
+
+pub use client::Client;
+pub use request::{Resource, Target};
+pub use status::{Error, Status};

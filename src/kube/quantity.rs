@@ -1,0 +1,185 @@
+//! Kubernetes quantities (`100m`, `1.5Gi`, `12e6`), exactly, as integers of a billionth.
+//!
+//! The grammar is that of k8s.io/apimachinery's `resource.Quantity`: a signed decimal number followed by a decimal
+//! suffix (n u m "" k M G T P E), a binary one (Ki Mi Gi Ti Pi Ei) or a decimal exponent.
+
+/// An amount in billionths of its unit: nanocores for cpu, billionths of a byte for memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Quantity(i128);
+
+impl Quantity {
+    /// Reads `text`; `None` where it is no quantity or beyond what 128 bits of billionths hold.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (negative, rest) = match text.as_bytes().first()? {
+            b'-' => (true, &text[1..]),
+            b'+' => (false, &text[1..]),
+            _ => (false, text),
+        };
+        let end = rest
+            .find(|it: char| !it.is_ascii_digit() && it != '.')
+            .unwrap_or(rest.len());
+        let (number, suffix) = rest.split_at(end);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+            return None;
+        }
+        let mut digits: i128 = 0;
+        for digit in whole.bytes().chain(fraction.bytes()) {
+            digits = digits
+                .checked_mul(10)?
+                .checked_add(i128::from(digit - b'0'))?;
+        }
+        let unit = Unit::parse(suffix)?;
+        let decimals = i32::try_from(fraction.len()).ok()?;
+        let nanos = scale(
+            digits.checked_mul(unit.binary)?,
+            unit.decimal + 9 - decimals,
+        )?;
+        Some(Self(if negative { -nanos } else { nanos }))
+    }
+
+    /// Billionths: nanocores of a cpu quantity. Saturates.
+    pub fn nanos(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(if self.0 < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// Whole units, rounded up as Kubernetes does: bytes of a memory quantity. Saturates.
+    pub fn units(self) -> i64 {
+        let (whole, rest) = (self.0 / NANO, self.0 % NANO);
+        let up = whole + i128::from(rest > 0);
+        i64::try_from(up).unwrap_or(if up < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+const NANO: i128 = 1_000_000_000;
+
+struct Unit {
+    binary: i128,
+    decimal: i32,
+}
+
+impl Unit {
+    fn parse(suffix: &str) -> Option<Self> {
+        let decimal = |decimal| Some(Self { binary: 1, decimal });
+        let binary = |shift: u32| {
+            Some(Self {
+                binary: 1 << shift,
+                decimal: 0,
+            })
+        };
+        match suffix {
+            "" => decimal(0),
+            "n" => decimal(-9),
+            "u" => decimal(-6),
+            "m" => decimal(-3),
+            "k" => decimal(3),
+            "M" => decimal(6),
+            "G" => decimal(9),
+            "T" => decimal(12),
+            "P" => decimal(15),
+            "E" => decimal(18),
+            "Ki" => binary(10),
+            "Mi" => binary(20),
+            "Gi" => binary(30),
+            "Ti" => binary(40),
+            "Pi" => binary(50),
+            "Ei" => binary(60),
+            _ => {
+                let exponent = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+                // Far beyond any amount; keeps the arithmetic below in range.
+                (-30..=30).contains(&exponent).then_some(Self {
+                    binary: 1,
+                    decimal: exponent,
+                })
+            }
+        }
+    }
+}
+
+/// `digits` times ten to the `exponent`, rounded up.
+fn scale(digits: i128, exponent: i32) -> Option<i128> {
+    let factor = 10_i128.checked_pow(exponent.unsigned_abs());
+    match factor {
+        Some(factor) if exponent >= 0 => digits.checked_mul(factor),
+        Some(factor) => Some(digits / factor + i128::from(digits % factor > 0)),
+        None if digits == 0 => Some(0),
+        None if exponent < 0 => Some(1),
+        None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Quantity;
+
+    #[test]
+    fn cpu_is_exact_to_the_nanocore() {
+        for (text, nanos) in [
+            ("0", 0),
+            ("1", 1_000_000_000),
+            ("100m", 100_000_000),
+            ("1.5", 1_500_000_000),
+            (".5", 500_000_000),
+            ("5.", 5_000_000_000),
+            ("2386041n", 2_386_041),
+            ("7u", 7_000),
+            ("1e3", 1_000_000_000_000),
+            ("12E-3", 12_000_000),
+            ("-250m", -250_000_000),
+            ("+1", 1_000_000_000),
+        ] {
+            assert_eq!(
+                Quantity::parse(text).map(Quantity::nanos),
+                Some(nanos),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn memory_is_whole_bytes_rounded_up() {
+        for (text, bytes) in [
+            ("128974848", 128_974_848),
+            ("129e6", 129_000_000),
+            ("129M", 129_000_000),
+            ("123Mi", 128_974_848),
+            ("1.5Gi", 1_610_612_736),
+            ("0.5Ki", 512),
+            ("128974848000m", 128_974_848),
+            ("1m", 1),
+            ("1n", 1),
+            ("8Ei", i64::MAX),
+            ("1000E", i64::MAX),
+        ] {
+            assert_eq!(
+                Quantity::parse(text).map(Quantity::units),
+                Some(bytes),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_refused() {
+        for text in [
+            "",
+            ".",
+            "m",
+            "1.2.3",
+            "1 Gi",
+            "1gi",
+            "1K",
+            "0x10",
+            "1e",
+            "1e+",
+            "1e99",
+            "NaN",
+            "١",
+            "1Gi ",
+            "--1",
+            "999999999999999999999999999999999999999999",
+        ] {
+            assert_eq!(Quantity::parse(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! List once, then watch: keeps a mirror of a resource in step with the API server.
+//!
+//! <https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use ureq::http;
+
+use super::client::{Call, Client, Deadlines, pause_after};
+use super::list::{self, list};
+use super::request::{self, Resource};
+use super::status::{Error, Status};
+use super::stream::Stream;
+use crate::health::Component;
+use crate::logging::COLLECTOR;
+use crate::thread::backoff::{Backoff, random_fraction};
+
+/// The server ends a watch after this long, more or less a fifth: it spreads the load when a thousand watches
+/// began at once. client-go takes 5 to 10 minutes.
+const WATCH: Duration = Duration::from_mins(5);
+/// A component that watches makes progress at least this often: two bookmarks and a pause.
+pub const QUIET: Duration = Duration::from_mins(3);
+/// A watch that lasts less is counted as a failure: a server that ends them at once must not be asked in a loop.
+const SHORT: Duration = Duration::from_secs(1);
+/// The most a failing list or watch waits.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// What is kept of a resource.
+pub trait Mirror {
+    /// What is read of one object.
+    type Object<'de>: Deserialize<'de>;
+    /// The object's resource version, an opaque text.
+    fn version<'a>(object: &'a Self::Object<'_>) -> &'a str;
+    /// A list begins: what it does not bring is gone at its end.
+    fn list_began(&mut self);
+    /// The object exists so. The same one may come again.
+    fn applied(&mut self, object: Self::Object<'_>);
+    /// The object is gone.
+    fn deleted(&mut self, object: Self::Object<'_>);
+    /// The list is complete.
+    fn list_ended(&mut self);
+    /// The server answered, or the watch is up: what is mirrored is current.
+    fn alive(&mut self);
+}
+
+/// Keeps `mirror` in step with `resource` until the client's stop fires.
+pub fn run<M: Mirror>(
+    client: &Client,
+    resource: &Resource,
+    mirror: &mut M,
+    component: &Component,
+) -> Result<(), Error> {
+    let stop = client.stop();
+    let mut backoff = backoff();
+    while !stop.requested() {
+        component.beat();
+        match relist(client, resource, mirror, component) {
+            Ok(version) => {
+                component.running();
+                backoff.reset();
+                follow(client, resource, mirror, component, version)?;
+            }
+            Err(Error::Stopped) => return Ok(()),
+            Err(err) => {
+                if !err.is_gone() {
+                    component.degraded(&format!("failed to list {}: {err}", resource.label()));
+                    warn!(target: COLLECTOR, "Failed to list {}: {err}", resource.label());
+                }
+                stop.wait(pause_after(&err, &mut backoff));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn backoff() -> Backoff {
+    Backoff::new(Duration::from_secs(1), MAX_PAUSE).with_floor(Duration::from_millis(100))
+}
+
+fn relist<M: Mirror>(
+    client: &Client,
+    resource: &Resource,
+    mirror: &mut M,
+    component: &Component,
+) -> Result<String, Error> {
+    mirror.list_began();
+    let mut count = 0_u64;
+    let version = list(client, resource, list::Options::default(), |source| {
+        mirror.applied(M::Object::deserialize(source)?);
+        count += 1;
+        if count.is_multiple_of(1000) {
+            component.beat();
+        }
+        Ok(())
+    })?;
+    mirror.list_ended();
+    mirror.alive();
+    debug!(target: COLLECTOR, "Listed {count} {}", resource.label());
+    Ok(version)
+}
+
+/// Watches from `version` on; returns when the version is too old and a new list is needed, or at the stop.
+fn follow<M: Mirror>(
+    client: &Client,
+    resource: &Resource,
+    mirror: &mut M,
+    component: &Component,
+    mut version: String,
+) -> Result<(), Error> {
+    let mut backoff = backoff();
+    loop {
+        component.beat();
+        let began = Instant::now();
+        let ended = watch(client, resource, mirror, component, &mut version);
+        if client.stop().requested() {
+            return Ok(());
+        }
+        let pause = match ended {
+            Ok(()) if began.elapsed() >= SHORT => {
+                backoff.reset();
+                continue;
+            }
+            Ok(()) => backoff.next_pause(),
+            Err(Error::Stopped) => return Ok(()),
+            Err(err) if err.is_gone() => {
+                info!(target: COLLECTOR, "The watch of {} is too old, listing anew", resource.label());
+                return Ok(());
+            }
+            // Silence, not refusal: the connection died quietly, and the next one goes on where it ended.
+            Err(Error::Timeout(_)) if began.elapsed() >= SHORT => continue,
+            Err(err) => {
+                if began.elapsed() >= SHORT {
+                    backoff.reset();
+                }
+                component.degraded(&format!("failed to watch {}: {err}", resource.label()));
+                debug!(target: COLLECTOR, "The watch of {} ended: {err}", resource.label());
+                pause_after(&err, &mut backoff)
+            }
+        };
+        if client.stop().wait(pause) {
+            return Ok(());
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Bookmark<'a> {
+    #[serde(borrow)]
+    metadata: BookmarkMeta<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BookmarkMeta<'a> {
+    #[serde(borrow)]
+    resource_version: Cow<'a, str>,
+}
+
+/// One watch, from `version` on, which moves along with what came.
+fn watch<M: Mirror>(
+    client: &Client,
+    resource: &Resource,
+    mirror: &mut M,
+    component: &Component,
+    version: &mut String,
+) -> Result<(), Error> {
+    let seconds = WATCH.mul_f64(0.8 + 0.4 * random_fraction()).as_secs();
+    let target = request::watch(resource, version, seconds);
+    let body = client.open(&Call {
+        method: http::Method::GET,
+        target: &target,
+        verb: "watch",
+        resource: resource.label(),
+        accept: resource.accept_watch(),
+        compressed: false,
+        body: None,
+        deadlines: Deadlines::WATCH,
+    })?;
+    component.running();
+    mirror.alive();
+    let mut stream = Stream::new(body);
+    loop {
+        let mut absorbed = Absorbed::Nothing;
+        let came = stream.next(|source| {
+            absorbed = absorb(mirror, &Event::deserialize(source)?)?;
+            Ok(())
+        })?;
+        component.beat();
+        mirror.alive();
+        match absorbed {
+            Absorbed::Version(new) => *version = new,
+            Absorbed::Refused(status) => return Err(Error::Status(Box::new(status))),
+            Absorbed::Nothing => (),
+        }
+        if !came || client.stop().requested() {
+            return Ok(());
+        }
+    }
+}
+
+enum Absorbed {
+    Version(String),
+    Nothing,
+    Refused(Status),
+}
+
+fn absorb<M: Mirror>(mirror: &mut M, event: &Event<'_>) -> serde_json::Result<Absorbed> {
+    let text = event.object.get();
+    Ok(match &*event.kind {
+        "ADDED" | "MODIFIED" => {
+            let object: M::Object<'_> = serde_json::from_str(text)?;
+            let version = M::version(&object).to_owned();
+            mirror.applied(object);
+            Absorbed::Version(version)
+        }
+        "DELETED" => {
+            let object: M::Object<'_> = serde_json::from_str(text)?;
+            let version = M::version(&object).to_owned();
+            mirror.deleted(object);
+            Absorbed::Version(version)
+        }
+        "BOOKMARK" => {
+            let bookmark: Bookmark<'_> = serde_json::from_str(text)?;
+            Absorbed::Version(bookmark.metadata.resource_version.into_owned())
+        }
+        // An error inside a stream that began with 200, most often 410 (kubeclient issue 452).
+        "ERROR" => {
+            #[derive(Deserialize)]
+            struct Code {
+                code: Option<u16>,
+            }
+            let code = serde_json::from_str::<Code>(text)?.code.unwrap_or(500);
+            Absorbed::Refused(Status::from_answer(code, None, text.as_bytes()))
+        }
+        // A kind of event that a later Kubernetes may add.
+        _ => Absorbed::Nothing,
+    })
+}

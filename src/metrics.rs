@@ -1,0 +1,315 @@
+//! Every metric of `/metrics`, in one place: its name, its help and its labels.
+
+use prometheus::{
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder,
+};
+
+/// Prefix of every name.
+const NAMESPACE: &str = "kubernetes_agent";
+
+/// Seconds: from a local answer to the deadline of a list.
+const SECONDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+/// The agent's metrics. Cheap to clone parts of; all are counted from any thread.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests to the API server by verb, resource and code (`none`: no answer).
+    pub api_requests: IntCounterVec,
+    /// Seconds until the head of the API server's answer.
+    pub api_seconds: HistogramVec,
+    /// Bytes of answers read from the API server, as they came over the wire.
+    pub api_received_bytes: IntCounter,
+    /// Bytes of request bodies sent to the API server.
+    pub api_sent_bytes: IntCounter,
+    /// Requests to the backend by endpoint and code.
+    pub backend_requests: IntCounterVec,
+    /// Seconds of requests to the backend.
+    pub backend_seconds: HistogramVec,
+    /// Bytes of request bodies sent to the backend, compressed as they are.
+    pub backend_sent_bytes: IntCounter,
+    /// Bytes of answers read from the backend.
+    pub backend_received_bytes: IntCounter,
+    /// Samples collected by kind.
+    pub samples: IntCounterVec,
+    /// Samples that the backend has taken.
+    pub samples_delivered: IntCounter,
+    /// Samples given up, by reason.
+    pub samples_dropped: IntCounterVec,
+    /// Batches by outcome.
+    pub batches: IntCounterVec,
+    /// Uploads that were tried again.
+    pub batch_retries: IntCounter,
+    /// Samples waiting for the backend.
+    pub buffered_samples: IntGauge,
+    /// Bytes of the batches waiting for the backend.
+    pub buffered_bytes: IntGauge,
+    /// Seconds of collection cycles.
+    pub cycle_seconds: HistogramVec,
+    /// Collection cycles by outcome.
+    pub cycles: IntCounterVec,
+    /// Objects held in memory by resource.
+    pub objects: GaugeVec,
+    /// Heartbeats by outcome.
+    pub heartbeats: IntCounterVec,
+    /// 1 for the state that a component is in.
+    pub component_state: GaugeVec,
+    /// Restarts of a component.
+    pub component_restarts: IntCounterVec,
+    /// The process and its host, read when asked for.
+    pub system: SystemMetrics,
+    /// The backend's clock less ours, in seconds.
+    pub clock_offset: Gauge,
+}
+
+/// What sysinfo measures.
+pub struct SystemMetrics {
+    /// Processor seconds that the process has used.
+    pub process_cpu_seconds: Gauge,
+    /// Bytes of the process' resident memory.
+    pub process_memory_bytes: Gauge,
+    /// Share of all processors that the host is using, 0 to 1.
+    pub host_cpu_ratio: Gauge,
+    /// Memory of the host by state.
+    pub host_memory_bytes: GaugeVec,
+    /// The disk of STATE_DIR by state.
+    pub disk_bytes: GaugeVec,
+    /// Bytes over the interfaces of the process' network namespace.
+    pub network_bytes: GaugeVec,
+}
+
+impl Metrics {
+    /// All metrics, at zero. Fails only if two have the same name, which a test rules out.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new_custom(Some(NAMESPACE.to_owned()), None)?;
+        let make = Maker(&registry);
+        let build = make.gauges(
+            "build_info",
+            "Always 1; the labels say what is running.",
+            &["version"],
+        )?;
+        build.with_label_values(&[crate::VERSION]).set(1.0);
+        let started = make.gauge(
+            "start_time_seconds",
+            "When the process started, in seconds since 1970.",
+        )?;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "seconds since 1970 are far below 2^52"
+        )]
+        started.set(crate::timestamp::unix_seconds() as f64);
+        Ok(Self {
+            api_requests: make.counters(
+                "api_requests_total",
+                "Requests to the Kubernetes API server.",
+                &["verb", "resource", "code"],
+            )?,
+            api_seconds: make.histograms(
+                "api_request_duration_seconds",
+                "Seconds until the head of the Kubernetes API server's answer.",
+                &["verb", "resource"],
+            )?,
+            api_received_bytes: make.counter(
+                "api_received_bytes_total",
+                "Bytes of answers read from the Kubernetes API server.",
+            )?,
+            api_sent_bytes: make.counter(
+                "api_sent_bytes_total",
+                "Bytes of request bodies sent to the Kubernetes API server.",
+            )?,
+            backend_requests: make.counters(
+                "backend_requests_total",
+                "Requests to the backend.",
+                &["endpoint", "code"],
+            )?,
+            backend_seconds: make.histograms(
+                "backend_request_duration_seconds",
+                "Seconds of requests to the backend.",
+                &["endpoint"],
+            )?,
+            backend_sent_bytes: make.counter(
+                "backend_sent_bytes_total",
+                "Bytes of request bodies sent to the backend.",
+            )?,
+            backend_received_bytes: make.counter(
+                "backend_received_bytes_total",
+                "Bytes of answers read from the backend.",
+            )?,
+            samples: make.counters("samples_collected_total", "Samples collected.", &["kind"])?,
+            samples_delivered: make.counter(
+                "samples_delivered_total",
+                "Samples that the backend has taken.",
+            )?,
+            samples_dropped: make.counters(
+                "samples_dropped_total",
+                "Samples given up.",
+                &["reason"],
+            )?,
+            batches: make.counters(
+                "batches_total",
+                "Batches of samples by what became of them.",
+                &["outcome"],
+            )?,
+            batch_retries: make.counter(
+                "batch_retries_total",
+                "Uploads of batches that were tried again.",
+            )?,
+            buffered_samples: make
+                .int_gauge("buffered_samples", "Samples waiting for the backend.")?,
+            buffered_bytes: make.int_gauge(
+                "buffered_bytes",
+                "Compressed bytes waiting for the backend.",
+            )?,
+            cycle_seconds: make.histograms(
+                "collection_duration_seconds",
+                "Seconds of collection cycles.",
+                &["component"],
+            )?,
+            cycles: make.counters("collections_total", "Collection cycles.", &["outcome"])?,
+            objects: make.gauges(
+                "objects",
+                "Objects of the cluster held in memory.",
+                &["resource"],
+            )?,
+            heartbeats: make.counters(
+                "heartbeats_total",
+                "Heartbeats by outcome.",
+                &["outcome"],
+            )?,
+            component_state: make.gauges(
+                "component_state",
+                "1 for the state that a component is in, 0 for the others.",
+                &["component", "state"],
+            )?,
+            component_restarts: make.counters(
+                "component_restarts_total",
+                "Restarts of a component after an error or a panic.",
+                &["component"],
+            )?,
+            system: SystemMetrics::new(&make)?,
+            clock_offset: make.gauge(
+                "clock_offset_seconds",
+                "The backend's clock less the agent's.",
+            )?,
+            registry,
+        })
+    }
+
+    /// All of them in the Prometheus text format, version 0.0.4.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        // Writing to memory fails only for a metric without samples, which the registry does not hold.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl SystemMetrics {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            process_cpu_seconds: make.gauge(
+                "process_cpu_seconds_total",
+                "Processor seconds used by the process.",
+            )?,
+            process_memory_bytes: make.gauge(
+                "process_resident_memory_bytes",
+                "Resident memory of the process.",
+            )?,
+            host_cpu_ratio: make.gauge(
+                "host_cpu_ratio",
+                "Share of the host's processors in use, 0 to 1.",
+            )?,
+            host_memory_bytes: make.gauges(
+                "host_memory_bytes",
+                "Memory of the host.",
+                &["state"],
+            )?,
+            disk_bytes: make.gauges("disk_bytes", "The disk that holds STATE_DIR.", &["state"])?,
+            network_bytes: make.gauges(
+                "network_bytes_total",
+                "Bytes over the interfaces of the agent's network namespace, loopback aside.",
+                &["direction"],
+            )?,
+        })
+    }
+}
+
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn add<M: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        metric: M,
+    ) -> prometheus::Result<M> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.add(IntCounter::new(name, help)?)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntCounterVec> {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
+        self.add(Gauge::new(name, help)?)
+    }
+
+    fn int_gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.add(IntGauge::new(name, help)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+        self.add(GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<HistogramVec> {
+        self.add(HistogramVec::new(
+            HistogramOpts::new(name, help).buckets(SECONDS.to_vec()),
+            labels,
+        )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_its_help_and_type() {
+        let metrics = Metrics::new().unwrap();
+        metrics
+            .api_requests
+            .with_label_values(&["list", "pods", "200"])
+            .inc();
+        let text = metrics.text();
+        assert!(
+            text.contains("# HELP kubernetes_agent_api_requests_total Requests to"),
+            "{text}"
+        );
+        assert!(
+            text.contains("# TYPE kubernetes_agent_api_requests_total counter"),
+            "{text}"
+        );
+        assert!(
+            text.contains("kubernetes_agent_api_requests_total{code=\"200\",resource=\"pods\",verb=\"list\"} 1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("kubernetes_agent_build_info{version="),
+            "{text}"
+        );
+    }
+}

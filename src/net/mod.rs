@@ -1,0 +1,3 @@
+//! What every connection to the backend has in common, over REST or WebSocket.
+
+pub mod proxy;

@@ -1,0 +1,112 @@
+//! How answers are encoded: what form the client accepts, and compression as the real server does it.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::object::Form;
+use super::status::{Result, Status};
+use crate::http::{Chunks, Request, Response};
+
+/// The real server compresses from here on, and sends anything smaller as it is.
+const GZIP_THRESHOLD: usize = 128 << 10;
+/// The real server's level; it was 4 before Kubernetes 1.26.
+const GZIP_LEVEL: u32 = 1;
+
+/// The first form that the client accepts and this server has; 406 if there is none.
+pub fn accepted_form(request: &Request) -> Result<Form> {
+    let Some(accept) = request.header("accept") else {
+        return Ok(Form::Whole);
+    };
+    for offer in accept.split(',') {
+        let mut parts = offer.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default();
+        if !matches!(
+            media_type,
+            "" | "*/*" | "application/*" | "application/json"
+        ) {
+            continue;
+        }
+        match parts.find_map(|part| part.strip_prefix("as=")) {
+            None => return Ok(Form::Whole),
+            Some("PartialObjectMetadata" | "PartialObjectMetadataList") => {
+                return Ok(Form::Metadata);
+            }
+            // Tables are for kubectl, which accepts objects as well.
+            Some(_) => {}
+        }
+    }
+    let accepted = "only the following media types are accepted: application/json";
+    Err(Status::new(406, accepted))
+}
+
+/// A body that is known already.
+pub fn whole(request: &Request, code: u16, json: Vec<u8>) -> Response {
+    if json.len() < GZIP_THRESHOLD || !accepts_gzip(request) {
+        return Response::json(code, json).with_header("cache-control", "no-cache, private");
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL));
+    // Writing to memory does not fail.
+    let _ = encoder.write_all(&json);
+    Response::json(code, encoder.finish().unwrap_or_default())
+        .with_header("content-encoding", "gzip")
+}
+
+/// A body that is made while it is sent, because it is large.
+pub fn streamed(
+    request: &Request,
+    sent: Arc<AtomicU64>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+) -> Response {
+    if !accepts_gzip(request) {
+        return Response::stream(200, move |chunks| {
+            let mut out = BufWriter::with_capacity(64 << 10, Counted { chunks, sent });
+            write(&mut out)?;
+            out.flush()
+        })
+        .with_header("content-type", "application/json");
+    }
+    Response::stream(200, move |chunks| {
+        let out = BufWriter::with_capacity(64 << 10, Counted { chunks, sent });
+        let mut encoder = GzEncoder::new(out, Compression::new(GZIP_LEVEL));
+        write(&mut encoder)?;
+        encoder.finish()?.flush()
+    })
+    .with_header("content-type", "application/json")
+    .with_header("content-encoding", "gzip")
+}
+
+/// Whether a body of about this size is better streamed.
+pub fn is_large(bytes: usize) -> bool {
+    bytes >= GZIP_THRESHOLD
+}
+
+fn accepts_gzip(request: &Request) -> bool {
+    let accepted = request.header("accept-encoding").unwrap_or_default();
+    accepted
+        .split(',')
+        .any(|it| it.trim() == "gzip" || it.trim().starts_with("gzip;"))
+}
+
+/// Counts what goes out, for the audit.
+pub struct Counted<'a, 'b> {
+    /// Where it goes.
+    pub chunks: &'a mut Chunks<'b>,
+    /// How much it was so far.
+    pub sent: Arc<AtomicU64>,
+}
+
+impl Write for Counted<'_, '_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let written = self.chunks.write(buf)?;
+        self.sent.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.chunks.flush()
+    }
+}
