@@ -4,7 +4,7 @@ use std::fs;
 
 /// Panics if the file that `KUBERNETES_AGENT_TEST_PANIC` names holds the name of `component`; once, since the file
 /// is removed first.
-pub fn maybe_panic(component: &str) {
+pub(crate) fn maybe_panic(component: &str) {
     let Ok(path) = std::env::var("KUBERNETES_AGENT_TEST_PANIC") else {
         return;
     };

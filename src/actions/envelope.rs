@@ -13,6 +13,8 @@ use super::refusal::{NotProven, Refusal};
 pub const MAX_PAYLOAD_BYTES: usize = 65_536;
 /// The most signatures that one envelope may carry (protocol, section 1).
 pub const MAX_SIGNATURES: usize = 8;
+/// The longest `signature`, in bytes: eight of the longest kind in use today, and what the journal can hold.
+pub const MAX_SIGNATURE_BYTES: usize = 16_384;
 
 /// An envelope whose four members have the right form (protocol, section 1). Nothing about it is proven.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,9 @@ impl TryFrom<Wire> for RawEnvelope {
         }
         if wire.payload.len() > MAX_PAYLOAD_BYTES {
             return Err("payload is over 65536 bytes");
+        }
+        if wire.signature.len() > MAX_SIGNATURE_BYTES {
+            return Err("signature is over 16384 bytes");
         }
         if wire.signature.split(' ').nth(MAX_SIGNATURES).is_some() {
             return Err("more than 8 signatures");
@@ -182,6 +187,7 @@ mod tests {
     fn malformed() {
         let too_long = format!("\"{}\"", "a".repeat(MAX_PAYLOAD_BYTES + 1));
         let nine = format!("\"{}\"", ["v1,AA"; 9].join(" "));
+        let long = format!("\"{}\"", "A".repeat(MAX_SIGNATURE_BYTES + 1));
         let id = Some("a");
         let cases = [
             ("no object", "[]".to_owned(), None),
@@ -229,6 +235,7 @@ mod tests {
                 id,
             ),
             ("65537 bytes", json("\"a\"", "1", &too_long, "\"\""), id),
+            ("a long signature", json("\"a\"", "1", "\"\"", &long), id),
             ("nine signatures", json("\"a\"", "1", "\"\"", &nine), id),
             (
                 "a list of signatures",

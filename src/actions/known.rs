@@ -71,6 +71,12 @@ impl Known {
         Ok(())
     }
 
+    /// Remembers an id as the journal has it, without a bound: what was taken once must be known again.
+    pub fn restore(&mut self, id: EnvelopeId, payload_hash: PayloadHash, expires_at: i64) {
+        let memory = Memory { payload_hash, expires_at };
+        self.ids.insert(id, memory);
+    }
+
     /// Forgets one id: the order was not taken after all.
     pub fn forget(&mut self, id: &EnvelopeId) {
         self.ids.remove(id);

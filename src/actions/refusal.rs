@@ -55,6 +55,14 @@ pub struct Refusal {
     pub detail: &'static str,
 }
 
+impl Refusal {
+    /// The refusal of an envelope whose id is known with another payload.
+    pub fn id_conflict(id: EnvelopeId) -> Self {
+        let detail = "its id is known with another payload";
+        Self { id: Some(id), reason: NotProven::IdConflict, detail }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.id.as_ref().map_or("(unreadable)", EnvelopeId::as_str);

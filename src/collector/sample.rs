@@ -67,16 +67,12 @@ struct ContainerSample<'a> {
 impl<'a> PodSample<'a> {
     /// A pod with its usage, or without where the Metrics API has none.
     pub fn new(pod: &'a Pod, owners: &'a Owners, usage: Option<&'a Usage<'a>>) -> Self {
-        let no_history = ContainerHistory::default;
-        let history = |at: usize| pod.history.as_ref().and_then(|it| it.get(at));
+        let none = ContainerHistory::default();
         let containers = pod.shape.containers.iter().enumerate().map(|(at, shape)| {
-            let history = history(at);
-            ContainerSample::new(
-                shape,
-                usage,
-                history.map_or(no_history().restarts, |it| it.restarts),
-                { history.and_then(|it| it.last_termination.as_deref()) },
-            )
+            let history = pod.history.as_ref().and_then(|it| it.get(at));
+            let restarts = history.unwrap_or(&none).restarts;
+            let last_termination = history.and_then(|it| it.last_termination.as_deref());
+            ContainerSample::new(shape, usage, restarts, last_termination)
         });
         // An ephemeral container has usage, but no place in the pod's shape.
         let strangers = usage

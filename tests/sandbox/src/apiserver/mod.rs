@@ -18,16 +18,21 @@
 mod access;
 mod audit;
 mod body;
+mod defaults;
 mod discovery;
+mod eviction;
 mod faults;
 mod generate;
 mod list;
+mod managed;
 mod metrics;
 mod object;
 mod options;
+mod patch;
 mod quantity;
 mod random;
 mod resources;
+mod scale;
 mod selector;
 mod serve;
 mod server;
@@ -35,7 +40,9 @@ mod status;
 mod store;
 #[cfg(test)]
 mod tests;
+mod validate;
 mod watch;
+mod write;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};

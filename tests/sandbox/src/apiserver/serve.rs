@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::audit::Entry;
 use super::resources::{Route, Target};
 use super::status::{Result, Status};
-use super::{Api, Call, discovery, list, metrics, object, watch};
+use super::{Api, Call, discovery, eviction, list, metrics, object, scale, watch, write};
 use crate::http::{Handler, Request, Response};
 
 /// Of a write's body, so much is kept for the audit.
@@ -96,10 +96,17 @@ fn serve(call: &Call<'_>, verb: &str) -> Result<Response> {
     if call.target.resource.is_metrics() {
         return metrics::serve(call, verb);
     }
+    let named = !call.target.name.is_empty();
     match (verb, call.target.subresource.as_str()) {
         ("get", "" | "status") => get(call),
         ("list", "") => list::list(call),
         ("watch", "") => watch::watch(call),
+        (verb, "scale") => scale::serve(call, verb),
+        ("create", "eviction") => eviction::create(call),
+        ("create", "") if call.target.name.is_empty() => write::create(call),
+        ("update", "" | "status" | "finalize") if named => write::update(call),
+        ("patch", "" | "status") if named => write::patch(call),
+        ("delete", "") => write::delete(call),
         _ => Err(method_not_allowed()),
     }
 }

@@ -17,6 +17,7 @@ use super::envelope::{NewAction, NewSettings};
 use super::fault::{Endpoint, Fault};
 use super::samples::Kind;
 use super::state::Core;
+use super::websocket::{ChannelRecord, Cut};
 
 type Outcome = Result<Response, Refusal>;
 
@@ -79,6 +80,14 @@ fn read(core: &Core, request: &Request, parts: &[&str]) -> Outcome {
             json!({"offset_ms": core.clock.offset_ms(), "server_time": core.clock.rfc3339()})
         }
         ["requests"] => requests(core, request),
+        ["connections"] => json!(
+            core.connections()
+                .iter()
+                .map(connection)
+                .collect::<Vec<_>>()
+        ),
+        ["frames"] => json!(core.frames()),
+        ["channel"] => json!(core.channel_mode()),
         _ => return Err(Refusal::fair(404, "no such path under /admin")),
     };
     Ok(answer::json(200, &body))
@@ -113,6 +122,18 @@ fn requests(core: &Core, request: &Request) -> Value {
         })
         .collect();
     json!({"counts": counts, "newest": newest})
+}
+
+fn connection(record: &ChannelRecord) -> Value {
+    json!({
+        "id": record.id,
+        "opened": super::clock::rfc3339(record.opened.into()),
+        "hello": record.hello,
+        "welcomed": record.welcomed.map(|at| super::clock::rfc3339(at.into())),
+        "pings": record.pings.len(),
+        "texts": record.texts,
+        "closed": record.closed,
+    })
 }
 
 fn change(
@@ -200,6 +221,25 @@ fn change(
         ("PUT", ["next-poll"]) => {
             core.set_next_poll_seconds(parse(request)?);
             Ok(answer::empty(204))
+        }
+        ("PUT", ["channel"]) => {
+            core.set_channel_mode(parse(request)?);
+            Ok(answer::empty(204))
+        }
+        ("POST", ["channel", "cut"]) => {
+            let cut: Cut = parse(request)?;
+            Ok(answer::json(
+                200,
+                &json!({"connections": core.cut_websockets(&cut)}),
+            ))
+        }
+        ("POST", ["channel", "attack"]) => {
+            core.attack(&parse(request)?);
+            Ok(answer::empty(202))
+        }
+        ("POST", ["channel", "frames"]) => {
+            core.push_frame(&parse(request)?);
+            Ok(answer::empty(202))
         }
         ("DELETE", ["agents"]) => {
             core.forget_registrations();

@@ -1,5 +1,6 @@
 //! What each call of the protocol does (protocol, section 2).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
@@ -10,10 +11,12 @@ use super::actions::Answer;
 use super::answer::{self, Refusal};
 use super::body::{decompress, json_of, plain};
 use super::envelope::sha256_hex;
+use super::fault::Fault;
 use super::messages;
 use super::routes::Route;
 use super::rules::NAME;
 use super::state::Core;
+use super::websocket;
 
 /// Protocol, section 2: at most 2 metrics requests in flight.
 const METRICS_IN_FLIGHT: usize = 2;
@@ -21,7 +24,12 @@ const METRICS_IN_FLIGHT: usize = 2;
 type Outcome = Result<Response, Refusal>;
 
 /// Carries out a request that may be made.
-pub(super) fn answer(core: &Core, request: &Request, route: &Route<'_>) -> Outcome {
+pub(super) fn answer(
+    core: &Arc<Core>,
+    request: &Request,
+    route: &Route<'_>,
+    fault: Option<&Fault>,
+) -> Outcome {
     match route {
         Route::Register => register(core, request),
         Route::Deregister(agent_id) => deregister(core, request, agent_id),
@@ -30,7 +38,7 @@ pub(super) fn answer(core: &Core, request: &Request, route: &Route<'_>) -> Outco
         Route::Actions(cluster_id) => actions(core, request, cluster_id),
         Route::Claim(id) => claim(core, request, id),
         Route::Result(id) => result(core, request, id),
-        Route::WebSocket => Err(Refusal::fair(501, "no WebSocket here yet")),
+        Route::WebSocket => websocket::upgrade(core, request, fault),
     }
 }
 

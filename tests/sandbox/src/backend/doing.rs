@@ -35,6 +35,7 @@ impl Core {
                 at,
             )
             .map_err(Error)?;
+        self.push_waiting();
         self.notify();
         Ok(envelope)
     }
@@ -60,6 +61,7 @@ impl Core {
         };
         state.settings.add(settings).map_err(Error)?;
         drop(state);
+        self.push_waiting();
         self.notify();
         Ok(envelope)
     }

@@ -100,6 +100,8 @@ pub enum FaultKind {
     Endless,
     /// Sends 10 MB of headers.
     LargeHeaders,
+    /// Sends headers without end.
+    EndlessHeaders,
     /// Sends a body of a few hundred KiB that is 256 MiB when decompressed.
     Bomb,
 }
@@ -192,17 +194,19 @@ impl Fault {
             })
             .with_header("content-type", "application/json"),
             FaultKind::LargeHeaders => whole(answer).with_header("x-padding", "x".repeat(10 << 20)),
+            FaultKind::EndlessHeaders => endless_headers(),
             FaultKind::Bomb => Response::json(200, bomb()).with_header("content-encoding", "gzip"),
         }
     }
 
-    /// Whether the request has to be carried out: said so, or nothing else is wrong than the time it takes.
-    pub(super) fn needs_answer(&self) -> bool {
-        self.after_processing
-            || matches!(
-                self.kind,
-                FaultKind::Slow { .. } | FaultKind::Delay { .. } | FaultKind::LargeHeaders
-            )
+    /// Whether the request has to be carried out: said so, or nothing else is wrong than how it is answered.
+    pub(super) fn needs_answer(&self, endpoint: Endpoint) -> bool {
+        let spoils_form = matches!(
+            self.kind,
+            FaultKind::Slow { .. } | FaultKind::Delay { .. } | FaultKind::LargeHeaders
+        );
+        // An upgrade that is carried out cannot be spoilt after.
+        spoils_form || (self.after_processing && endpoint != Endpoint::WebSocket)
     }
 }
 
@@ -223,6 +227,18 @@ fn half(answer: Option<Response>, cut: fn(usize) -> Misbehaviour) -> Response {
         });
     let length = answer.body().len();
     answer.misbehaving(cut(length / 2))
+}
+
+fn endless_headers() -> Response {
+    let mut response = Response::take_over(|mut connection| {
+        let header = format!("x-padding: {}\r\n", "x".repeat(1000));
+        let mut sent = connection.write_all(b"HTTP/1.1 200 OK\r\n");
+        while sent.is_ok() {
+            sent = connection.write_all(header.as_bytes());
+        }
+    });
+    response.status = 200;
+    response
 }
 
 /// Zeros, compressed once for all.

@@ -50,6 +50,7 @@ mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -70,6 +71,7 @@ pub use reading::Summary;
 pub use samples::{Kind, Sample};
 pub use settings::Settings;
 pub use state::Core;
+pub use websocket::{Attack, ChannelMode, ChannelRecord, Closed, ClosedBy, Cut, Frame};
 
 /// How a backend is to be.
 #[derive(Clone, Debug)]

@@ -107,8 +107,13 @@ fn answer(core: &Arc<Core>, request: &Request) -> Response {
     let route = path.map_or(Err((404, "")), |path| route(&request.method, path));
     let endpoint = route.as_ref().ok().map(Route::endpoint);
     let fault = endpoint.and_then(|endpoint| core.faults.take(endpoint));
-    let answer = fault.as_ref().is_none_or(Fault::needs_answer).then(|| {
-        permitted(core, request, route).unwrap_or_else(|refusal| refuse(core, request, &refusal))
+    let needs_answer = match (&fault, endpoint) {
+        (Some(fault), Some(endpoint)) => fault.needs_answer(endpoint),
+        _ => true,
+    };
+    let answer = needs_answer.then(|| {
+        permitted(core, request, route, fault.as_ref())
+            .unwrap_or_else(|refusal| refuse(core, request, &refusal))
     });
     let (response, faulted) = match (answer, fault) {
         (Some(answer), None) => (answer, false),
@@ -133,6 +138,7 @@ fn permitted(
     core: &Arc<Core>,
     request: &Request,
     route: Result<Route<'_>, (u16, &'static str)>,
+    fault: Option<&Fault>,
 ) -> Result<Response, Refusal> {
     let in_url = std::iter::once(&request.path)
         .chain(request.query.iter().flat_map(|(name, value)| [name, value]))
@@ -140,15 +146,15 @@ fn permitted(
     if in_url {
         return Err(Refusal::broken(400, "the API key stands in the URL"));
     }
-    let user_agent = request.header("user-agent").unwrap_or_default();
+    // Section 2 asks for it; section 3, of the upgrade, for the key alone.
+    let user_agent = request.header("user-agent");
     let version = user_agent
-        .strip_prefix("kubernetes-agent/")
+        .and_then(|value| value.strip_prefix("kubernetes-agent/"))
         .unwrap_or_default();
-    if version.is_empty() || version.contains(char::is_whitespace) {
-        return Err(Refusal::broken(
-            400,
-            format!("User-Agent: expected kubernetes-agent/VERSION, got {user_agent:?}"),
-        ));
+    let is_upgrade = matches!(route, Ok(Route::WebSocket)) && user_agent.is_none();
+    if !is_upgrade && (version.is_empty() || version.contains(char::is_whitespace)) {
+        let fault = format!("User-Agent: expected kubernetes-agent/VERSION, got {user_agent:?}");
+        return Err(Refusal::broken(400, fault));
     }
     let authorization = request.header("authorization");
     let Some(key) = authorization.and_then(|value| value.strip_prefix("Bearer ")) else {
@@ -174,7 +180,7 @@ fn permitted(
             400,
             format!("id: expected {}", ID.expected),
         )),
-        _ => calls::answer(core, request, &route),
+        _ => calls::answer(core, request, &route, fault),
     }
 }
 

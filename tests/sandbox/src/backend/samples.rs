@@ -240,10 +240,9 @@ fn event(event: &Members<'_>) {
     event.short_text("message", 1024);
     event.object("object", |object| {
         object.only(&["kind", "namespace", "name", "uid"]);
-        object.text("kind", &FILLED);
-        object.text("name", &FILLED);
-        object.nullable_text("namespace", &FILLED);
-        object.nullable_text("uid", &FILLED);
+        for name in ["kind", "namespace", "name", "uid"] {
+            object.nullable_text(name, &FILLED);
+        }
     });
     event.nullable_text("source", &FILLED);
     event.integer("count", 1);

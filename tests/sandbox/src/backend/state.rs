@@ -14,6 +14,7 @@ use super::faults::Faults;
 use super::journal::Journal;
 use super::metrics::Metrics;
 use super::settings::AllSettings;
+use super::websocket::Channel;
 use super::{Error, Options};
 
 /// What the backend holds. A [`Backend`](super::Backend) is one that listens.
@@ -24,6 +25,7 @@ pub struct Core {
     pub(super) faults: Faults,
     pub(super) journal: Journal,
     pub(super) metrics_in_flight: AtomicUsize,
+    pub(super) channel: Channel,
     pub(super) keys: Mutex<Keys>,
     state: Mutex<State>,
     changes: Mutex<u64>,
@@ -72,6 +74,7 @@ impl Core {
             faults: Faults::default(),
             journal: Journal::default(),
             metrics_in_flight: AtomicUsize::new(0),
+            channel: Channel::default(),
             keys: Mutex::new(keys),
             state: Mutex::new(state),
             changes: Mutex::new(0),

@@ -1,8 +1,10 @@
 //! The server as a client sees it.
 
 mod client;
+mod evicting;
 mod reading;
 mod scale;
+mod writing;
 
 use std::time::{Duration, Instant};
 

@@ -65,11 +65,16 @@ impl Attack {
         match self {
             Attack::HugeHeader => out.send(&wire::header(0x80 | wire::TEXT, 1 << 63)),
             Attack::Fragments { bytes } => fragments(out, *bytes),
-            Attack::PingFlood { per_second, seconds } => flood(out, *per_second, *seconds),
+            Attack::PingFlood {
+                per_second,
+                seconds,
+            } => flood(out, *per_second, *seconds),
             Attack::Binary => out.send(&wire::whole(wire::BINARY, b"\x00\x01\x02")),
             Attack::InvalidUtf8 => out.send(&wire::whole(wire::TEXT, b"{\"type\":\"\xc3\x28\"}")),
             Attack::Masked => out.send(&wire::masked(br#"{"type":"unknown"}"#)),
-            Attack::ReservedBit => out.send(&wire::raw(0xc0 | wire::TEXT, br#"{"type":"unknown"}"#)),
+            Attack::ReservedBit => {
+                out.send(&wire::raw(0xc0 | wire::TEXT, br#"{"type":"unknown"}"#))
+            }
             Attack::LongPing => out.send(&wire::whole(wire::PING, &[b'x'; 126])),
             Attack::LoneContinuation => out.send(&wire::whole(wire::CONTINUATION, b"{}")),
             Attack::Nesting { depth } => {
@@ -82,10 +87,13 @@ impl Attack {
                 let text = [r#"{"type":"unknown","x":""#, &"x".repeat(*bytes), r#""}"#].concat();
                 out.send(&wire::whole(wire::TEXT, text.as_bytes()))
             }
-            Attack::UnknownType => {
-                out.send(&wire::whole(wire::TEXT, br#"{"type":"unknown","x":[1,{"y":null}]}"#))
+            Attack::UnknownType => out.send(&wire::whole(
+                wire::TEXT,
+                br#"{"type":"unknown","x":[1,{"y":null}]}"#,
+            )),
+            Attack::HalfFrame => {
+                out.send(&wire::whole(wire::TEXT, br#"{"type":"ack","seq":1}"#)[..9])
             }
-            Attack::HalfFrame => out.send(&wire::whole(wire::TEXT, br#"{"type":"ack","seq":1}"#)[..9]),
         }
     }
 }

@@ -23,12 +23,19 @@ pub(super) struct Outlet {
 impl Outlet {
     pub(super) fn new(connection: Connection) -> Arc<Outlet> {
         let connection = Mutex::new(connection);
-        Arc::new(Outlet { connection, muted: AtomicBool::new(false), deaf: AtomicBool::new(false) })
+        Arc::new(Outlet {
+            connection,
+            muted: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
+        })
     }
 
     /// Sends these bytes, with nothing of others between them.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if self.muted.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -55,17 +62,32 @@ impl Outlet {
     /// Ends the connection with a reset.
     pub(super) fn reset(&self) {
         self.mute();
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         // With a linger of zero the reset goes out when the socket is closed, which is when its reader ends. Only
         // the reading side is shut down: anything else would send the ordinary end first.
         let _ = socket2::SockRef::from(connection.socket()).set_linger(Some(Duration::ZERO));
         let _ = connection.socket().shutdown(Shutdown::Read);
     }
 
+    /// Tells the peer that nothing follows, and goes on reading.
+    pub(super) fn end_writing(&self) {
+        let connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let _ = connection.socket().shutdown(Shutdown::Write);
+    }
+
     /// Ends the connection without a word.
     pub(super) fn hang_up(&self) {
         self.mute();
-        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let _ = connection.socket().shutdown(Shutdown::Both);
     }
 }

@@ -1,0 +1,166 @@
+//! The agent as its own process.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use sandbox::backend::{self, Backend};
+use tempfile::TempDir;
+
+use super::{SOON, eventually};
+
+/// What an agent is started with; a test changes what it is about.
+pub struct Setup {
+    variables: BTreeMap<String, String>,
+    folder: TempDir,
+}
+
+impl Setup {
+    /// Settings for this cluster and backend, quick enough for a test.
+    pub fn new(kubeconfig: &Path, backend: &Backend) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = backend::Options::default();
+        let setup = Self { variables: BTreeMap::new(), folder };
+        let state = setup.folder.path().join("state");
+        std::fs::create_dir(&state).expect("a folder for the state");
+        setup
+            .with("KUBECONFIG", &kubeconfig.display().to_string())
+            .with("BACKEND_URL", &backend.url())
+            .with("BACKEND_WS_URL", &backend.ws_url())
+            .with("API_KEY", &options.api_key)
+            .with("SECRET_KEY", &options.secret_key)
+            .with("CLUSTER_ID", "test-cluster")
+            .with("AGENT_ID", "test-agent")
+            .with("COLLECTION_INTERVAL", "1")
+            .with("HEARTBEAT_INTERVAL", "1")
+            .with("ACTION_POLL_INTERVAL", "1")
+            .with("HTTP_PORT", "0")
+            .with("LOG_LEVEL", "debug")
+            .with("STATE_DIR", &state.display().to_string())
+    }
+
+    /// With one more variable.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Without a variable.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
+    /// A folder that lasts as long as the setup.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts an agent. Several may be started of one setup, one after the other or at once.
+    pub fn start(&self) -> Agent {
+        let log = tempfile::Builder::new().suffix(".log").tempfile_in(self.folder.path());
+        let (log, path) = log.and_then(|it| it.keep().map_err(Into::into)).expect("a log file");
+        Agent { child: self.spawn(log), log: path }
+    }
+
+    fn spawn(&self, log: File) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_kubernetes-agent"))
+            .env_clear()
+            .envs(&self.variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the agent starts")
+    }
+}
+
+/// A running agent; killed when dropped.
+pub struct Agent {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Agent {
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log is readable")
+    }
+
+    /// Waits until the log holds `text`.
+    pub fn logged(&self, text: &str) {
+        eventually(&format!("{text:?} in the log:\n{}", self.log()), || self.log().contains(text));
+    }
+
+    /// The process' id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(sent.is_ok_and(|it| it.success()), "kill -{name}");
+    }
+
+    /// Waits for its end and returns how it went and how long that took.
+    pub fn wait(&mut self) -> (ExitStatus, Duration) {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the agent can be waited for") {
+                return (status, began.elapsed());
+            }
+            assert!(began.elapsed() < SOON, "the agent did not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks it to stop, and insists on exit code 0.
+    pub fn stop(&mut self) -> Duration {
+        self.signal("TERM");
+        let (status, took) = self.wait();
+        assert!(status.success(), "{status}:\n{}", self.log());
+        took
+    }
+
+    /// The port of its endpoints.
+    pub fn port(&self) -> u16 {
+        self.logged("Listening on port ");
+        let log = self.log();
+        let (_, rest) = log.split_once("Listening on port ").expect("logged");
+        rest.lines().next().and_then(|it| it.parse().ok()).expect("a port")
+    }
+
+    /// GETs one of its endpoints: status and body.
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let url = format!("http://127.0.0.1:{}{path}", self.port());
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(10)))
+            .build()
+            .new_agent();
+        let mut answer = agent.get(&url).call().expect("the endpoint answers");
+        (answer.status().as_u16(), answer.body_mut().read_to_string().expect("text"))
+    }
+
+    /// One value of `/metrics`, with the labels as they stand in the text.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics");
+        let line = text.lines().find(|it| it.strip_prefix(name).is_some_and(|it| it.starts_with(' ')))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the agent's log ---\n{}", self.log());
+        }
+    }
+}
