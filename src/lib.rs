@@ -23,7 +23,11 @@ pub mod timestamp;
 #[cfg(not(no_actions))]
 pub mod actions;
 #[cfg(not(no_actions))]
+pub mod actuator;
+#[cfg(not(no_actions))]
 pub mod journal;
+#[cfg(not(no_actions))]
+pub mod poller;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,7 +1,7 @@
 //! Every metric of `/metrics`, in one place: its name, its help and its labels.
 
 use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
 
@@ -56,6 +56,20 @@ pub struct Metrics {
     pub component_state: GaugeVec,
     /// Restarts of a component.
     pub component_restarts: IntCounterVec,
+    /// Actions by type and outcome.
+    pub actions: IntCounterVec,
+    /// Seconds of actions by type.
+    pub action_seconds: HistogramVec,
+    /// Envelopes and actions refused, by reason.
+    pub refusals: IntCounterVec,
+    /// Evictions that a disruption budget held up.
+    pub evictions_blocked: IntCounter,
+    /// Results by what became of them.
+    pub results: IntCounterVec,
+    /// Results not yet delivered, by state.
+    pub outbox_results: IntGaugeVec,
+    /// 1 while the journal can be written and has room.
+    pub journal_writable: IntGauge,
     /// The process and its host, read when asked for.
     pub system: SystemMetrics,
     /// The backend's clock less ours, in seconds.
@@ -186,6 +200,23 @@ impl Metrics {
                 "Restarts of a component after an error or a panic.",
                 &["component"],
             )?,
+            actions: make.counters("actions_total", "Actions by type and outcome.", &["type", "outcome"])?,
+            action_seconds: make.histograms(
+                "action_duration_seconds",
+                "Seconds of actions from begin to end.",
+                &["type"],
+            )?,
+            refusals: make.counters("refusals_total", "Envelopes and actions refused.", &["reason"])?,
+            evictions_blocked: make.counter(
+                "evictions_blocked_total",
+                "Evictions that a disruption budget held up.",
+            )?,
+            results: make.counters("results_total", "Results by what became of them.", &["outcome"])?,
+            outbox_results: make.int_gauges("outbox_results", "Results not yet delivered.", &["state"])?,
+            journal_writable: make.int_gauge(
+                "journal_writable",
+                "1 while the journal can be written and has room.",
+            )?,
             system: SystemMetrics::new(&make)?,
             clock_offset: make.gauge(
                 "clock_offset_seconds",
@@ -264,6 +295,10 @@ impl Maker<'_> {
 
     fn int_gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.add(IntGauge::new(name, help)?)
+    }
+
+    fn int_gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {

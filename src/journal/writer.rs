@@ -12,10 +12,11 @@ use super::record::Record;
 pub(super) const FILE: &str = "journal";
 /// The file that is being written to take its place.
 const NEW_FILE: &str = "journal.new";
-/// A file is written anew once so many bytes, and as many again as it began with, have been appended.
-const SLACK_BYTES: u64 = 256 << 10;
+/// A file is written anew once so many bytes, and as many again as it began with, have been appended. Little in
+/// tests, so that short runs see all of it.
+const SLACK_BYTES: u64 = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 /// A new file is written in pieces of about so many bytes.
-const PIECE_BYTES: usize = 64 << 10;
+const PIECE_BYTES: usize = if cfg!(test) { 512 } else { 64 << 10 };
 
 /// Whether a record has to be on the disk before the call returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,10 +9,12 @@ const UNOWNED: &[&str] =
 /// Records a manager's change of an object: what it changed is its own from now on, and no one else's.
 pub fn record(old: &Value, new: &mut Value, manager: &str, subresource: &str, time: &str) {
     let mut changes = changed("", old, new);
-    for member in ["kind", "apiVersion"] {
-        if let Some(members) = changes.as_object_mut() {
-            members.remove(&format!("f:{member}"));
-        }
+    if let Some(members) = changes.as_object_mut() {
+        members.retain(|key, fields| match key.as_str() {
+            "f:kind" | "f:apiVersion" => false,
+            "f:metadata" => fields.as_object().is_some_and(|fields| !fields.is_empty()),
+            _ => true,
+        });
     }
     let mut entries = old["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     if changes.as_object().is_none_or(Map::is_empty) {

@@ -18,6 +18,8 @@
 mod access;
 mod audit;
 mod body;
+mod churn;
+mod controllers;
 mod defaults;
 mod discovery;
 mod eviction;
@@ -36,6 +38,7 @@ mod scale;
 mod selector;
 mod serve;
 mod server;
+mod sim;
 mod status;
 mod store;
 #[cfg(test)]
@@ -45,10 +48,11 @@ mod watch;
 mod write;
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub use access::Denial;
 pub use audit::{Audit, Entry};
+pub use controllers::ControllerOptions;
 pub use faults::{Effect, Fault};
 pub use generate::Population;
 pub use metrics::{Availability, MetricsMode};
@@ -57,6 +61,7 @@ pub use server::ApiServer;
 pub use status::Status;
 
 use access::Access;
+use controllers::Controllers;
 use faults::Faults;
 use metrics::Metrics;
 use resources::Target;
@@ -79,6 +84,7 @@ struct Api {
     watch_epoch: AtomicU64,
     /// How the server is stopped from within; set once it listens.
     control: OnceLock<Control>,
+    controllers: Mutex<Option<Controllers>>,
 }
 
 /// A request for a resource.

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::audit::Entry;
 use super::resources::{Route, Target};
 use super::status::{Result, Status};
-use super::{Api, Call, discovery, eviction, list, metrics, object, scale, watch, write};
+use super::{Api, Call, discovery, eviction, list, metrics, object, scale, sim, watch, write};
 use crate::http::{Handler, Request, Response};
 
 /// Of a write's body, so much is kept for the audit.
@@ -20,6 +20,9 @@ pub struct Front(pub(super) Arc<Api>);
 impl Handler for Front {
     fn handle(&self, request: Request) -> Response {
         let api = &self.0;
+        if request.path.starts_with("/sim/") {
+            return sim::serve(api, &request);
+        }
         let route = Route::parse(&request.path, api.minor);
         let (verb, label) = match &route {
             Route::Target(target) => (verb(&request, target), target.label()),

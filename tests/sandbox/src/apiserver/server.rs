@@ -5,11 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 
 use super::access::Access;
+use super::controllers::{ControllerOptions, Controllers};
 use super::faults::Faults;
 use super::metrics::Metrics;
 use super::object::str_at;
@@ -17,7 +18,7 @@ use super::random::now;
 use super::resources::{RESOURCES, Resource};
 use super::serve::Front;
 use super::store::Store;
-use super::{Api, Audit, Denial, Fault, MetricsMode, Options, Population, generate};
+use super::{Api, Audit, Denial, Fault, MetricsMode, Options, Population, churn, generate};
 use crate::http::{Server, Traffic};
 
 /// A running simulated API server. Dropping it stops it.
@@ -41,13 +42,14 @@ impl ApiServer {
             metrics: Metrics::new(options.metrics_resolution),
             watch_epoch: AtomicU64::new(0),
             control: OnceLock::new(),
+            controllers: Mutex::default(),
             options,
         });
         let server = Server::start(&*api.options.address, Front(Arc::clone(&api)))?;
         let _ = api.control.set(server.control());
         let server = ApiServer { api, server };
         for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-            server.ensure_namespace(namespace);
+            server.api.ensure_namespace(namespace);
         }
         Ok(server)
     }
@@ -95,27 +97,25 @@ impl ApiServer {
 
     /// Stores an object as it is, status included, and replaces what is there under its name. It gets the uid, the
     /// times and the namespace that it lacks. Returns it as stored.
-    pub fn create(&self, mut object: Value) -> Value {
-        let (version, kind) = (str_at(&object, "apiVersion"), str_at(&object, "kind"));
-        let resource = Resource::of_kind(version, kind)
-            .unwrap_or_else(|| panic!("no resource for {version} {kind}"));
-        if resource.namespaced && str_at(&object["metadata"], "namespace").is_empty() {
-            object["metadata"]["namespace"] = "default".into();
-        }
-        if resource.namespaced {
-            self.ensure_namespace(str_at(&object["metadata"], "namespace"));
-        }
-        let stored = self.api.store.write(|state| {
-            let uid = state.random.uuid();
-            let metadata = &mut object["metadata"];
-            for (member, value) in [("uid", uid), ("creationTimestamp", now())] {
-                if metadata[member].is_null() {
-                    metadata[member] = value.into();
-                }
-            }
-            state.put(resource, object)
-        });
-        stored.value(resource)
+    pub fn create(&self, object: Value) -> Value {
+        self.api.put(object)
+    }
+
+    /// Changes an object by a merge patch, status and all, whatever its version. Returns it as stored; none if it does
+    /// not exist.
+    pub fn patch(&self, resource: &str, namespace: &str, name: &str, patch: &Value) -> Option<Value> {
+        let resource = find(resource);
+        let key = resource.key(namespace, name);
+        self.api.store.write(|state| {
+            let mut object = state.get(resource, &key)?.value(resource);
+            super::patch::merge(&mut object, patch);
+            Some(state.put(resource, object).value(resource))
+        })
+    }
+
+    /// Changes so many pods and nodes at random, as goes on in every cluster. Returns how many.
+    pub fn churn(&self, pods: usize, nodes: usize) -> usize {
+        churn::churn(&self.api.store, pods, nodes)
     }
 
     /// Adds so many nodes (`node-1` and on) and pods, with the workloads that own them.
@@ -123,6 +123,17 @@ impl ApiServer {
         self.api
             .store
             .write(|state| generate::populate(state, nodes, pods, population));
+    }
+
+    /// Starts the controllers, or starts them anew with other options.
+    pub fn controllers(&self, options: ControllerOptions) -> io::Result<()> {
+        self.api.run_controllers(Some(options))
+    }
+
+    /// Stops the controllers: pods neither come nor go by themselves any more.
+    pub fn stop_controllers(&self) {
+        // Stopping does not fail.
+        let _ = self.api.run_controllers(None);
     }
 
     /// An object.
@@ -238,19 +249,59 @@ impl ApiServer {
     pub fn set_metrics(&self, mode: MetricsMode) {
         self.api.metrics.set_mode(mode);
     }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.stop_controllers();
+    }
+}
+
+impl Api {
+    /// Replaces the controllers that run, or stops them.
+    pub(super) fn run_controllers(self: &Arc<Api>, options: Option<ControllerOptions>) -> io::Result<()> {
+        let mut running = self.controllers.lock().unwrap_or_else(PoisonError::into_inner);
+        // The old ones first: two of them would each create the pods that are missing.
+        *running = None;
+        *running = options.map(|options| Controllers::start(self, options)).transpose()?;
+        Ok(())
+    }
+
+    /// Stores an object as it is, with the uid, the time and the namespace that it lacks.
+    pub(super) fn put(&self, mut object: Value) -> Value {
+        let (version, kind) = (str_at(&object, "apiVersion"), str_at(&object, "kind"));
+        let resource =
+            Resource::of_kind(version, kind).unwrap_or_else(|| panic!("no resource for {version} {kind}"));
+        if resource.namespaced && str_at(&object["metadata"], "namespace").is_empty() {
+            object["metadata"]["namespace"] = "default".into();
+        }
+        if resource.namespaced {
+            self.ensure_namespace(str_at(&object["metadata"], "namespace"));
+        }
+        let stored = self.store.write(|state| {
+            let uid = state.random.uuid();
+            let metadata = &mut object["metadata"];
+            for (member, value) in [("uid", uid), ("creationTimestamp", now())] {
+                if metadata[member].is_null() {
+                    metadata[member] = value.into();
+                }
+            }
+            state.put(resource, object)
+        });
+        stored.value(resource)
+    }
 
     fn ensure_namespace(&self, name: &str) {
-        if self.get("namespaces", "", name).is_none() {
-            self.create(json!({
+        let exists = self.store.read().get(Resource::named("", "namespaces"), name).is_some();
+        if !exists {
+            self.put(json!({
                 "apiVersion": "v1", "kind": "Namespace",
                 "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
                 "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
             }));
         }
     }
-}
 
-impl Api {
     /// Breaks off all watches.
     pub(super) fn drop_watches(&self) {
         self.watch_epoch.fetch_add(1, Ordering::SeqCst);

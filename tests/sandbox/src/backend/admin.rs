@@ -2,22 +2,22 @@
 //!
 //! Nothing here needs a key, and nothing of it is in the journal.
 
-use std::collections::BTreeMap;
+mod view;
+
 use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::http::{Control, Request, Response};
 
 use super::answer::{self, Refusal};
 use super::envelope::{NewAction, NewSettings};
 use super::fault::{Endpoint, Fault};
-use super::samples::Kind;
 use super::state::Core;
-use super::websocket::{ChannelRecord, Cut};
+use super::websocket::Cut;
 
 type Outcome = Result<Response, Refusal>;
 
@@ -30,110 +30,10 @@ pub(super) fn answer(
 ) -> Response {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let outcome = match (request.method.as_str(), &parts[..]) {
-        ("GET", parts) => read(core, request, parts),
+        ("GET", parts) => view::read(core, request, parts),
         (method, parts) => change(core, control, request, method, parts),
     };
     outcome.unwrap_or_else(|refusal| refusal.response())
-}
-
-fn read(core: &Core, request: &Request, parts: &[&str]) -> Outcome {
-    let body = match parts {
-        ["summary"] => json!(core.summary()),
-        ["agents"] => {
-            let registrations = core.registrations();
-            let rejected: BTreeMap<String, Value> = registrations
-                .iter()
-                .map(|agent| {
-                    (
-                        agent.agent_id.clone(),
-                        json!(core.rejected(&agent.agent_id)),
-                    )
-                })
-                .collect();
-            json!({"registrations": registrations, "heartbeat": core.last_heartbeat(), "rejected": rejected})
-        }
-        ["heartbeats"] => json!(core.heartbeats()),
-        ["batches"] => json!(core.batches()),
-        ["cycles"] => json!(core.cycles()),
-        ["samples", kind] => {
-            let kind: Kind = word(kind)?;
-            let samples = core.last_samples(kind);
-            json!(
-                samples
-                    .iter()
-                    .map(|sample| &sample.body)
-                    .collect::<Vec<_>>()
-            )
-        }
-        ["actions"] => json!(core.actions()),
-        ["actions", id] => {
-            json!(
-                core.action(id)
-                    .ok_or_else(|| Refusal::fair(404, "no such action"))?
-            )
-        }
-        ["results"] => json!(core.results()),
-        ["settings"] => json!(core.settings()),
-        ["violations"] => json!(core.violations()),
-        ["faults"] => json!(core.faults.list()),
-        ["clock"] => {
-            json!({"offset_ms": core.clock.offset_ms(), "server_time": core.clock.rfc3339()})
-        }
-        ["requests"] => requests(core, request),
-        ["connections"] => json!(
-            core.connections()
-                .iter()
-                .map(connection)
-                .collect::<Vec<_>>()
-        ),
-        ["frames"] => json!(core.frames()),
-        ["channel"] => json!(core.channel_mode()),
-        _ => return Err(Refusal::fair(404, "no such path under /admin")),
-    };
-    Ok(answer::json(200, &body))
-}
-
-/// The newest requests, `?limit=100` of them, and how many there were of each kind.
-fn requests(core: &Core, request: &Request) -> Value {
-    let limit = request
-        .query("limit")
-        .and_then(|limit| limit.parse().ok())
-        .unwrap_or(100);
-    let requests = core.requests();
-    let newest = &requests[requests.len().saturating_sub(limit)..];
-    let counts: Vec<Value> = core
-        .request_counts()
-        .iter()
-        .map(|((endpoint, status), count)| json!({"endpoint": endpoint, "status": status, "count": count}))
-        .collect();
-    let newest: Vec<Value> = newest
-        .iter()
-        .map(|record| {
-            json!({
-                "endpoint": record.endpoint,
-                "method": record.method,
-                "path": record.path,
-                "status": record.status,
-                "bytes": record.bytes,
-                "at": super::clock::rfc3339(record.at.into()),
-                "took_us": u64::try_from(record.took.as_micros()).unwrap_or(u64::MAX),
-                "faulted": record.faulted,
-            })
-        })
-        .collect();
-    json!({"counts": counts, "newest": newest})
-}
-
-fn connection(record: &ChannelRecord) -> Value {
-    json!({
-        "id": record.id,
-        "opened": super::clock::rfc3339(record.opened.into()),
-        "hello": record.hello,
-        "welcomed": record.welcomed.map(|at| super::clock::rfc3339(at.into())),
-        "pings": record.pings.len(),
-        "texts": record.texts,
-        "closed": record.closed,
-    })
 }
 
 fn change(
@@ -222,30 +122,38 @@ fn change(
             core.set_next_poll_seconds(parse(request)?);
             Ok(answer::empty(204))
         }
-        ("PUT", ["channel"]) => {
+        (method, ["channel", call @ ..]) => channel(core, request, method, call),
+        ("DELETE", ["agents"]) => {
+            core.forget_registrations();
+            Ok(answer::empty(204))
+        }
+        _ => Err(Refusal::fair(404, "no such call under /admin")),
+    }
+}
+
+/// What can be done to open connections and to those to come.
+fn channel(core: &Core, request: &Request, method: &str, call: &[&str]) -> Outcome {
+    match (method, call) {
+        ("PUT", []) => {
             core.set_channel_mode(parse(request)?);
             Ok(answer::empty(204))
         }
-        ("POST", ["channel", "cut"]) => {
+        ("POST", ["cut"]) => {
             let cut: Cut = parse(request)?;
             Ok(answer::json(
                 200,
                 &json!({"connections": core.cut_websockets(&cut)}),
             ))
         }
-        ("POST", ["channel", "attack"]) => {
+        ("POST", ["attack"]) => {
             core.attack(&parse(request)?);
             Ok(answer::empty(202))
         }
-        ("POST", ["channel", "frames"]) => {
+        ("POST", ["frames"]) => {
             core.push_frame(&parse(request)?);
             Ok(answer::empty(202))
         }
-        ("DELETE", ["agents"]) => {
-            core.forget_registrations();
-            Ok(answer::empty(204))
-        }
-        _ => Err(Refusal::fair(404, "no such call under /admin")),
+        _ => Err(Refusal::fair(404, "no such call under /admin/channel")),
     }
 }
 

@@ -58,7 +58,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use crate::http::Server;
+use crate::http::{Plain, Server, Wrap};
+use crate::tls::Acceptor;
 
 pub use action::{Action, ActionState};
 pub use agents::{Heartbeat, Registration};
@@ -96,6 +97,8 @@ pub struct Options {
     pub keep_heartbeats: usize,
     /// How far the clock is ahead of the system's.
     pub clock_offset_ms: i64,
+    /// Speaks TLS, for a certificate of `127.0.0.1` or `localhost`.
+    pub tls: Option<Acceptor>,
 }
 
 impl Default for Options {
@@ -111,6 +114,7 @@ impl Default for Options {
             keep_samples: KeepSamples::Whole,
             keep_heartbeats: 100_000,
             clock_offset_ms: 0,
+            tls: None,
         }
     }
 }
@@ -153,10 +157,14 @@ impl Backend {
     /// Starts one.
     pub fn start(options: Options) -> io::Result<Backend> {
         let listen = options.listen;
+        let wrap: Box<dyn Wrap> = match &options.tls {
+            Some(acceptor) => Box::new(acceptor.clone()),
+            None => Box::new(Plain),
+        };
         let core = Arc::new(Core::new(options).map_err(io::Error::other)?);
         let handler = routes::Handler::new(Arc::clone(&core));
         let control = handler.control();
-        let server = Server::start(listen, handler)?;
+        let server = Server::start_wrapped(listen, wrap, handler)?;
         // The handler cannot know the server that it is given to any earlier.
         let _ = control.set(server.control());
         Ok(Backend { core, server })
@@ -164,20 +172,21 @@ impl Backend {
 
     /// `BACKEND_URL` of an agent.
     pub fn url(&self) -> String {
-        format!(
-            "http://{}{}",
-            self.server.addr(),
-            self.core.options.base_path
-        )
+        self.address("http", "")
     }
 
     /// `BACKEND_WS_URL` of an agent.
     pub fn ws_url(&self) -> String {
+        self.address("ws", routes::WEBSOCKET_PATH)
+    }
+
+    fn address(&self, scheme: &str, path: &str) -> String {
+        let options = &self.core.options;
+        let secure = if options.tls.is_some() { "s" } else { "" };
         format!(
-            "ws://{}{}{}",
+            "{scheme}{secure}://{}{}{path}",
             self.server.addr(),
-            self.core.options.base_path,
-            routes::WEBSOCKET_PATH
+            options.base_path
         )
     }
 

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Transport;
+
 /// Bytes that went over a server's connections, the protocol's own included.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -28,15 +30,21 @@ impl Traffic {
 #[derive(Clone, Debug)]
 pub struct Connection {
     stream: Arc<TcpStream>,
+    transport: Arc<dyn Transport>,
     traffic: Arc<Traffic>,
     /// Read from the socket already, but not yet by whoever reads from here.
     pending: Vec<u8>,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Arc<TcpStream>, traffic: Arc<Traffic>) -> Connection {
+    pub(super) fn new(
+        stream: Arc<TcpStream>,
+        transport: Arc<dyn Transport>,
+        traffic: Arc<Traffic>,
+    ) -> Connection {
         Connection {
             stream,
+            transport,
             traffic,
             pending: Vec::new(),
         }
@@ -73,7 +81,7 @@ impl Read for Connection {
             self.pending.drain(..read);
             return Ok(read);
         }
-        let read = (&*self.stream).read(buf)?;
+        let read = self.transport.read(buf)?;
         self.traffic
             .received
             .fetch_add(read as u64, Ordering::Relaxed);
@@ -83,7 +91,7 @@ impl Read for Connection {
 
 impl Write for Connection {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let written = (&*self.stream).write(buf)?;
+        let written = self.transport.write(buf)?;
         self.traffic
             .sent
             .fetch_add(written as u64, Ordering::Relaxed);

@@ -23,6 +23,7 @@ mod response;
 mod server;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use chunks::Chunks;
 pub use connection::{Connection, Traffic};
@@ -31,3 +32,4 @@ pub use percent::{decode, parse_query};
 pub use request::Request;
 pub use response::Response;
 pub use server::{Control, Handler, Server};
+pub use transport::{Plain, Transport, Wrap};

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::request::{Framing, ReadError};
-use super::{Connection, Request, Response, Traffic};
+use super::{Connection, Plain, Request, Response, Traffic, Wrap};
 
 /// A client that reads nothing for so long is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,6 +43,7 @@ pub struct Control {
 
 struct Shared {
     handler: Box<dyn Handler>,
+    wrap: Box<dyn Wrap>,
     address: SocketAddr,
     listening: Mutex<Option<Listening>>,
     open: Mutex<Open>,
@@ -65,9 +66,19 @@ struct Open {
 impl Server {
     /// Listens at an address; port 0 takes a free one.
     pub fn start(address: impl ToSocketAddrs, handler: impl Handler) -> io::Result<Server> {
+        Server::start_wrapped(address, Plain, handler)
+    }
+
+    /// The same, with something between the sockets and the server, such as TLS.
+    pub fn start_wrapped(
+        address: impl ToSocketAddrs,
+        wrap: impl Wrap,
+        handler: impl Handler,
+    ) -> io::Result<Server> {
         let listener = TcpListener::bind(address)?;
         let shared = Arc::new(Shared {
             handler: Box::new(handler),
+            wrap: Box::new(wrap),
             address: listener.local_addr()?,
             listening: Mutex::default(),
             open: Mutex::default(),
@@ -181,7 +192,10 @@ impl Shared {
         let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
         let stream = Arc::new(stream);
         let guard = Registered::new(self, &stream);
-        let connection = Connection::new(stream, Arc::clone(&self.traffic));
+        let Ok(transport) = self.wrap.wrap(Arc::clone(&stream)) else {
+            return;
+        };
+        let connection = Connection::new(stream, transport, Arc::clone(&self.traffic));
         // A thread that cannot be started drops the guard and the connection with it.
         let _ = thread::Builder::new()
             .name("connection".to_owned())

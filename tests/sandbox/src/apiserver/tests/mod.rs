@@ -1,7 +1,9 @@
 //! The server as a client sees it.
 
 mod client;
+mod controlling;
 mod evicting;
+mod failing;
 mod reading;
 mod scale;
 mod writing;

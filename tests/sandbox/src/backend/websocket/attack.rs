@@ -100,7 +100,7 @@ impl Attack {
 
 fn fragments(out: &Outlet, bytes: u64) -> io::Result<()> {
     const SIZE: usize = 64 << 10;
-    let payload = [b'x'; SIZE];
+    let payload = vec![b'x'; SIZE];
     out.send(&wire::part(wire::TEXT, &payload))?;
     let next = wire::part(wire::CONTINUATION, &payload);
     for _ in 1..bytes / SIZE as u64 {

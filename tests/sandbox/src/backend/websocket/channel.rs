@@ -1,4 +1,4 @@
-//! What is known of all WebSockets: who is connected, what came, what was acknowledged.
+//! What is known of all connections: who is connected, what came, what was acknowledged.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

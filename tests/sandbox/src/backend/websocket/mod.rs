@@ -1,13 +1,14 @@
 //! The server side of the WebSocket (protocol, section 3): pushes what waits, acknowledges what comes, refuses what
 //! breaks the protocol, and goes wrong on demand.
 //!
-//! `upgrade` answers the request, `reader` and `session` are the two directions of one connection, `channel` knows all
-//! of them; `frames` says what an agent may send, `wire` and `attack` what a server must not, and `line` lets several
+//! `upgrade` answers the request, `reader` (with `heard`) and `session` are the two directions of one connection,
+//! `channel` knows all of them; `frames` says what an agent may send, `wire` and `attack` what a server must not, and `line` lets several
 //! threads send over one connection.
 
 mod attack;
 mod channel;
 mod frames;
+mod heard;
 mod line;
 mod reader;
 mod record;
@@ -93,7 +94,9 @@ impl Core {
     /// Ends every open WebSocket connection in this way. Returns how many there were.
     pub fn cut_websockets(&self, cut: &Cut) -> usize {
         let sessions = self.channel.sessions();
-        sessions.iter().for_each(|session| session.cut(cut));
+        for session in &sessions {
+            session.cut(cut);
+        }
         sessions.len()
     }
 

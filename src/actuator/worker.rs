@@ -1,0 +1,303 @@
+//! Carries one order from its claim to its result.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use log::{error, info, warn};
+use serde_json::Value;
+use time::OffsetDateTime;
+use ureq::http::Method;
+
+use super::context::{Context, Ended, Record};
+use super::event;
+use super::execute::{execute, observe};
+use super::inbox::Inbox;
+use super::queue::{Job, Task};
+use crate::actions::action::Action;
+use crate::actions::id::{EnvelopeId, PayloadHash};
+use crate::actions::limiter::EvictionLimiter;
+use crate::actions::outcome::{Outcome, Reason, Reporter, Status};
+use crate::actions::policy::{Decision, Policy};
+use crate::actions::verify::{ActionOrder, Order, Verified};
+use crate::backend::client::segment;
+use crate::backend::retry::{Failure, Retry};
+use crate::backend::{self, protocol};
+use crate::health::Component;
+use crate::logging::ACTUATOR;
+use crate::metrics::Metrics;
+use crate::thread::panic_text;
+use crate::thread::stop::{Never, Stop};
+use crate::{kube, timestamp};
+
+/// Actions that run at once (protocol, section 4, 7); each has a thread.
+pub const WORKERS: usize = 4;
+/// An idle worker shows a sign of life this often.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What the workers share.
+pub struct Worker {
+    /// Where orders come from and where their states are kept.
+    pub inbox: Arc<Inbox>,
+    /// The API server; its connections outlive the stop, so that a write under way can end.
+    pub kube: Arc<kube::Client>,
+    /// The backend.
+    pub backend: Arc<backend::Client>,
+    /// Who we are.
+    pub identity: protocol::Identity,
+    /// What may happen here.
+    pub policy: Policy,
+    /// MAX_EVICTIONS_PER_MINUTE.
+    pub limiter: Mutex<EvictionLimiter>,
+    /// The agent's own pod, namespace and name.
+    pub own_pod: Option<(String, String)>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Told when a result waits.
+    pub results: Sender<()>,
+}
+
+impl Worker {
+    /// Takes one order after the other until the stop.
+    pub fn run(&self, component: &Component, stop: &Stop) -> Result<(), Never> {
+        while !stop.requested() {
+            component.beat();
+            if let Some(taken) = self.inbox.queue.take(LOOK, stop) {
+                self.job(&taken.job, component, stop);
+            }
+        }
+        Ok(())
+    }
+
+    fn job(&self, job: &Job, component: &Component, stop: &Stop) {
+        let Order::Action(order) = job.verified.order() else { return };
+        let id = job.verified.id();
+        match &job.task {
+            Task::Observe { started_at, steps } => {
+                let Ok(action) = &order.action else { return };
+                self.look_back(&job.verified, action, *started_at, steps, stop);
+            }
+            Task::Run { claimed } => {
+                if !self.claim(&job.verified, component, stop) {
+                    return;
+                }
+                if !claimed && let Err(err) = self.inbox.journal().claimed(id) {
+                    self.finish(&job.verified, order, journal_unavailable(&err.to_string()), None);
+                    return;
+                }
+                self.carry_out(&job.verified, order, component, stop);
+            }
+        }
+    }
+
+    /// Claims the order; false if it is not ours, or at the stop. Tries again what may pass, until it expires.
+    fn claim(&self, verified: &Verified, component: &Component, stop: &Stop) -> bool {
+        let id = verified.id();
+        let path = format!("/v1/actions/{}/claim", segment(id.as_str()));
+        let message = serde_json::json!({
+            "agent_id": self.identity.agent_id,
+            "instance_id": self.identity.instance_id,
+            "payload_sha256": verified.payload_hash().to_string(),
+        });
+        let mut retry = Retry::default();
+        loop {
+            component.beat();
+            let failure = match self.backend.json::<Value>("claim", Method::POST, &path, &message) {
+                Ok(_) => return true,
+                Err(Failure::Refused { code, why }) => {
+                    info!(target: ACTUATOR, "Action {id} is not ours to execute: {code} {why}");
+                    let _ = self.inbox.journal().dropped(id);
+                    return false;
+                }
+                Err(failure) => failure,
+            };
+            let pause = retry.after(&failure);
+            warn!(target: ACTUATOR, "Failed to claim action {id}: {failure}; trying again in {:.1} s", pause.as_secs_f64());
+            component.period(pause.max(Duration::from_mins(1)));
+            if self.backend.pause(pause, &failure, stop) {
+                return false;
+            }
+            // An order past its time is claimed all the same, so that it gets its result; but not for ever.
+            if timestamp::unix_seconds() > verified.expires_at() + GIVE_UP_AFTER_EXPIRY {
+                let _ = self.inbox.journal().dropped(id);
+                return false;
+            }
+        }
+    }
+
+    fn carry_out(&self, verified: &Verified, order: &ActionOrder, component: &Component, stop: &Stop) {
+        let action = match &order.action {
+            Ok(action) => action,
+            Err(refusal) => {
+                let outcome = Outcome::refused(refusal, OffsetDateTime::now_utc());
+                self.settle(verified, order, &outcome);
+                return;
+            }
+        };
+        if verified.is_expired(timestamp::unix_seconds()) {
+            let ended = Ended::new(Status::Expired, None, "it was past its time before it could begin");
+            self.finish(verified, order, ended, None);
+            return;
+        }
+        let dry_run = match self.policy.decide(action, order.dry_run) {
+            Decision::Deny(denial) => {
+                self.finish(verified, order, Ended::denied(&denial), None);
+                return;
+            }
+            Decision::DryRun => true,
+            Decision::Run => false,
+        };
+        let id = verified.id();
+        let how = if dry_run { " (dry run)" } else { "" };
+        info!(target: ACTUATOR, "Executing action {id}: {} {}{how}", action.kind().as_str(), action.target());
+        let timeout = timeout(action);
+        component.period(timeout.max(LOOK));
+        let began = (OffsetDateTime::now_utc(), Instant::now());
+        let record = Journaled { inbox: &self.inbox, id, began: began.0 };
+        let context = self.context(id, dry_run, began.1 + timeout, &record, stop);
+        // A panic in one action is that action's failure, not the thread's.
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| execute(action, &context))).unwrap_or_else(|panic| {
+            let why = panic_text(&*panic);
+            error!(target: ACTUATOR, "Action {id} panicked: {why}");
+            Ended::new(Status::Failed, Some(Reason::Internal), format!("the agent made an error: {why}"))
+        });
+        self.metrics
+            .action_seconds
+            .with_label_values(&[action.kind().as_str()])
+            .observe(began.1.elapsed().as_secs_f64());
+        self.finish(verified, order, ended, Some(began.0));
+    }
+
+    fn look_back(
+        &self,
+        verified: &Verified,
+        action: &Action,
+        started_at: OffsetDateTime,
+        steps: &[String],
+        stop: &Stop,
+    ) {
+        let Order::Action(order) = verified.order() else { return };
+        let id = verified.id();
+        info!(target: ACTUATOR, "Action {id} was under way when the agent ended: observing what came of it");
+        let steps: Vec<Value> = steps.iter().filter_map(|it| serde_json::from_str(it).ok()).collect();
+        let record = Journaled { inbox: &self.inbox, id, began: started_at };
+        let context = self.context(id, true, Instant::now() + OBSERVATION, &record, stop);
+        let mut ended = observe(action, &steps, &context);
+        if stop.requested() && ended.reason == Some(Reason::Shutdown) {
+            // Not looked at to the end: the next start does.
+            return;
+        }
+        if ended.status == Status::Interrupted {
+            ended.reason = Some(Reason::Restarted);
+            ended = ended.with("steps", steps);
+        }
+        self.finish(verified, order, ended, Some(started_at));
+    }
+
+    fn context<'a>(
+        &'a self,
+        id: &'a EnvelopeId,
+        dry_run: bool,
+        deadline: Instant,
+        record: &'a Journaled<'a>,
+        stop: &'a Stop,
+    ) -> Context<'a> {
+        Context {
+            id,
+            kube: &self.kube,
+            policy: &self.policy,
+            limiter: &self.limiter,
+            metrics: &self.metrics,
+            stop,
+            dry_run,
+            deadline,
+            own_pod: self.own_pod.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str())),
+            record,
+        }
+    }
+
+    fn finish(&self, verified: &Verified, order: &ActionOrder, ended: Ended, began: Option<OffsetDateTime>) {
+        let outcome = ended.outcome(began, OffsetDateTime::now_utc());
+        self.settle(verified, order, &outcome);
+    }
+
+    /// Writes the result down and sends it on its way. A result that cannot be written is sent all the same.
+    fn settle(&self, verified: &Verified, order: &ActionOrder, outcome: &Outcome) {
+        let id = verified.id();
+        let kind = order.kind.map_or("unknown", crate::actions::action::ActionKind::as_str);
+        let reason = outcome.reason.map_or("", Reason::as_str);
+        info!(
+            target: ACTUATOR,
+            "Action {id} {}{}{reason}: {}",
+            outcome.status.as_str(),
+            if reason.is_empty() { "" } else { ", " },
+            outcome.message
+        );
+        self.metrics.actions.with_label_values(&[kind, outcome.status.as_str()]).inc();
+        if outcome.status == Status::Rejected {
+            self.metrics.refusals.with_label_values(&[reason]).inc();
+        }
+        self.store(id, verified.payload_hash(), outcome);
+        if let Ok(action) = &order.action {
+            event::record(&self.kube, action, id, outcome);
+        }
+    }
+
+    /// Gives an order its result in the journal.
+    pub fn store(&self, id: &EnvelopeId, hash: PayloadHash, outcome: &Outcome) {
+        let Identity { agent_id, instance_id, .. } = &self.identity;
+        let body = outcome.body(&Reporter { agent_id, instance_id }, hash);
+        if let Err(err) = self.inbox.journal().done(id, &body) {
+            error!(target: ACTUATOR, "The result of action {id} could not be made durable: {err}");
+        }
+        let _ = self.results.try_send(());
+    }
+}
+
+use protocol::Identity;
+
+/// A claim for an expired order is tried for so many more seconds.
+const GIVE_UP_AFTER_EXPIRY: i64 = 600;
+/// How long looking at what a crash has left may take.
+const OBSERVATION: Duration = Duration::from_mins(1);
+
+fn journal_unavailable(why: &str) -> Ended {
+    Ended::new(Status::Failed, Some(Reason::JournalUnavailable), why)
+}
+
+/// How long an action may take.
+fn timeout(action: &Action) -> Duration {
+    match action {
+        Action::EvictPod(it) => it.timeout,
+        Action::DrainNode(it) => it.timeout,
+        Action::ScaleDeployment(it) => it.timeout,
+        Action::SetImage(it) => it.timeout,
+        Action::CordonNode(_) | Action::UncordonNode(_) | Action::LabelResource(_) => QUICK,
+    }
+}
+
+/// An action that is a single write.
+const QUICK: Duration = Duration::from_mins(1);
+
+struct Journaled<'a> {
+    inbox: &'a Inbox,
+    id: &'a EnvelopeId,
+    began: OffsetDateTime,
+}
+
+impl Record for Journaled<'_> {
+    fn started(&self) -> Result<(), String> {
+        self.inbox.journal().started(self.id, self.began).map_err(|err| err.to_string())
+    }
+
+    fn step(&self, step: &Value) {
+        if let Err(err) = self.inbox.journal().step(self.id, &step.to_string()) {
+            error!(target: ACTUATOR, "A step of action {} could not be written down: {err}", self.id);
+        }
+    }
+
+    fn progress(&self, message: &str, done: u64, total: u64) {
+        info!(target: ACTUATOR, "Action {}: {message} ({done} of {total})", self.id);
+    }
+}

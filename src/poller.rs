@@ -1,0 +1,102 @@
+//! The polled channel of actions: always on, so that a blocked WebSocket costs seconds, not actions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, select_biased};
+use log::{debug, warn};
+use ureq::http::Method;
+
+use crate::actions::list::parse_list;
+use crate::actuator::inbox::Inbox;
+use crate::backend::Client;
+use crate::backend::client::{Body, Call, TOTAL, segment};
+use crate::backend::retry::{Failure, Retry};
+use crate::health::Component;
+use crate::logging::ACTUATOR;
+use crate::thread::stop::{Never, Stop};
+
+/// Actions asked for at once.
+const LIMIT: u32 = 20;
+
+/// Asks the backend for actions.
+pub struct Poller {
+    /// The backend.
+    pub backend: Arc<Client>,
+    /// Where envelopes go.
+    pub inbox: Arc<Inbox>,
+    /// CLUSTER_ID and AGENT_ID.
+    pub cluster_id: String,
+    /// AGENT_ID.
+    pub agent_id: String,
+    /// ACTION_POLL_INTERVAL.
+    pub interval: Duration,
+    /// Fires when the heartbeat heard that actions wait.
+    pub now: Receiver<()>,
+}
+
+impl Poller {
+    /// Polls until the stop.
+    pub fn run(&self, component: &Component, stop: &Stop) -> Result<(), Never> {
+        let mut retry = Retry::default();
+        loop {
+            component.beat();
+            let pause = match self.poll() {
+                Ok(next) => {
+                    retry.succeeded();
+                    component.running();
+                    next.unwrap_or(self.interval)
+                }
+                Err(failure) => {
+                    component.degraded(&format!("failed to poll for actions: {failure}"));
+                    warn!(target: ACTUATOR, "Failed to poll for actions: {failure}");
+                    let pause = retry.after(&failure);
+                    if matches!(failure, Failure::Unauthorized { .. }) {
+                        component.period(pause);
+                        if self.backend.pause(pause, &failure, stop) {
+                            return Ok(());
+                        }
+                        continue;
+                    }
+                    pause
+                }
+            };
+            component.period(pause.max(self.interval));
+            select_biased! {
+                recv(stop.signal()) -> _ => return Ok(()),
+                recv(self.now) -> _ => (),
+                default(pause) => (),
+            }
+        }
+    }
+
+    /// One poll; returns the pause that the backend asks for.
+    fn poll(&self) -> Result<Option<Duration>, Failure> {
+        // What cannot be taken stays at the backend, so there is no need to ask.
+        if !self.inbox.is_open() {
+            return Ok(None);
+        }
+        let path = format!(
+            "/v1/clusters/{}/actions?agent_id={}&limit={LIMIT}",
+            segment(&self.cluster_id),
+            segment(&self.agent_id)
+        );
+        let call = Call {
+            endpoint: "actions",
+            method: Method::GET,
+            path: &path,
+            body: Body::Empty,
+            deadline: TOTAL,
+        };
+        let body = self.backend.call(call)?;
+        if body.is_empty() {
+            return Ok(None);
+        }
+        let list = parse_list(&body).map_err(|err| Failure::Garbled(err.to_string()))?;
+        for envelope in list.envelopes {
+            let receipt = self.inbox.offer(envelope);
+            debug!(target: ACTUATOR, "Polled: {receipt:?}");
+        }
+        Ok(list.next_poll)
+    }
+}
