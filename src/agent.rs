@@ -1,13 +1,19 @@
 //! The agent put together: every queue and every thread on one screen.
 
-use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use std::{fmt, io};
 
-use crossbeam_channel::{bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{error, info, warn};
 
+use crate::actions::limiter::EvictionLimiter;
+use crate::actions::verify;
+use crate::actuator::inbox::Inbox;
+use crate::actuator::queue::Queue;
+use crate::actuator::reporter::Outbox;
+use crate::actuator::worker::{WORKERS, Worker};
 use crate::backend::batch::{Batcher, Sequence};
 use crate::backend::protocol::Identity;
 use crate::backend::uplink::{IN_FLIGHT, Uplink};
@@ -17,24 +23,34 @@ use crate::collector::Collector;
 use crate::collector::events::{EventMirror, QUEUE};
 use crate::collector::ledger::Ledger;
 use crate::config::Config;
-use crate::health::Health;
+use crate::health::{Component, Health};
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::registration::Registration;
 use crate::http::Endpoints;
-use crate::kube::{Resource, reflector};
+use crate::journal::{Journal, Recovered};
+use crate::kube::reflector::{self, Mirror};
+use crate::kube::{self, Resource};
 use crate::logging::MAIN;
 use crate::metrics::Metrics;
+use crate::poller::Poller;
 use crate::resources::Resources;
 use crate::signals::Signals;
-use crate::thread::{Threads, stop};
-use crate::{backend, ids, kube};
+use crate::state_dir::{Mender, StateDir};
+use crate::thread::stop::{self, Stop};
+use crate::thread::Threads;
+use crate::{backend, ids};
 
-/// How long the components may take to end before the agent goes on without them.
-const COMPONENTS: Duration = Duration::from_millis(1500);
+/// How long the components that gather may take to end before the agent goes on without them.
+const GATHERING: Duration = Duration::from_millis(1500);
+/// How long actions under way may take to come to a safe point.
+const ACTING: Duration = Duration::from_millis(5500);
 /// How long what is gathered may take to be delivered.
 const DELIVERY: Duration = Duration::from_millis(2200);
 /// How long threads may take to notice that their connections were broken.
 const STRAGGLERS: Duration = Duration::from_millis(300);
+
+const UPLINKS: [&str; IN_FLIGHT] = ["uplink_1", "uplink_2"];
+const ACTUATORS: [&str; WORKERS] = ["actuator", "actuator_2", "actuator_3", "actuator_4"];
 
 /// Why the agent ended by itself.
 #[derive(Debug)]
@@ -43,13 +59,16 @@ pub enum Failure {
     Start(String),
     /// A component that failed too often.
     Hopeless(&'static str),
+    /// STATE_DIR can be used now, which takes a new start.
+    StateDirMended,
 }
 
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start(why) => write!(f, "failed to start: {why}"),
             Self::Hopeless(name) => write!(f, "component {name} failed again and again"),
+            Self::StateDirMended => f.write_str("must start again: STATE_DIR can be used now"),
         }
     }
 }
@@ -60,198 +79,334 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// What the parts of the agent share.
+#[derive(Clone)]
+struct Shared {
+    config: Arc<Config>,
+    identity: Identity,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    backend: Arc<backend::Client>,
+    uplink: Arc<Uplink>,
+    sequence: Arc<Sequence>,
+    store: Arc<Store>,
+    ledger: Arc<Ledger>,
+}
+
+/// Threads that end at the same stop.
+struct Group {
+    threads: Threads,
+    guard: stop::Guard,
+    stop: Stop,
+}
+
+impl Group {
+    fn new(health: &Arc<Health>) -> Self {
+        let (guard, stop) = stop::pair();
+        Self { threads: Threads::new(stop.clone(), health.clone()), guard, stop }
+    }
+
+    /// Starts a component that shows a sign of life at least every `period`.
+    fn spawn<E: fmt::Display>(
+        &mut self,
+        health: &Arc<Health>,
+        name: &'static str,
+        period: Duration,
+        run: impl Fn(&Component, &Stop) -> Result<(), E> + Send + 'static,
+    ) -> io::Result<()> {
+        let (component, stop) = (health.component(name, period), self.stop.clone());
+        self.threads.spawn(name, move || run(&component, &stop))
+    }
+}
+
 /// Runs the agent until a signal asks it to stop.
 pub fn run(config: Config) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let metrics = Arc::new(Metrics::new().map_err(|err| Failure::Start(err.to_string()))?);
-    let health = Health::new(Arc::clone(&metrics));
-    // Two stops: what gathers ends first, then what delivers.
-    let (guard, stop) = stop::pair();
-    let (late_guard, late_stop) = stop::pair();
-    let mut gatherers = Threads::new(stop.clone(), health.clone());
-    let mut deliverers = Threads::new(late_stop.clone(), health.clone());
+    let health = Health::new(metrics.clone());
+    // Three stops: what gathers ends first, then what acts, then what delivers.
+    let mut gather = Group::new(&health);
+    let mut act = Group::new(&health);
+    let mut deliver = Group::new(&health);
 
-    let identity = Identity {
-        cluster_id: config.cluster_id.clone(),
-        agent_id: config.agent_id.clone(),
-        instance_id: ids::uuid(),
-        run_id: ids::uuid(),
-    };
-    let kube = Arc::new(kube::Client::new(
-        config.kubernetes.clone(),
-        stop.clone(),
-        Arc::clone(&metrics),
-    ));
-    let backend = backend::Client::new(
-        config.backend_url.clone(),
-        Arc::clone(&config.api_key),
-        config.backend_ca.as_deref(),
-        &config.proxy,
-        Arc::clone(&metrics),
-    );
-    let backend = Arc::new(backend.map_err(Failure::Start)?);
-    let sequence = Arc::new(Sequence::default());
-    let uplink = Uplink::new(
-        Arc::clone(&backend),
-        Arc::clone(&sequence),
-        Arc::clone(&metrics),
-    );
-    let resources = Arc::new(Resources::new(&config.state_dir, Arc::clone(&metrics)));
-    let registration = Registration::new(
-        backend.clone(),
-        kube.clone(),
-        identity.clone(),
-        health.clone(),
-    );
-    let registration = Arc::new(registration);
-    let store = Store::new();
-    let ledger = Arc::new(Ledger::open(&config.state_dir));
-    let (event_out, events) = bounded(QUEUE);
-    // One wish to poll is as good as many.
-    let (poll_now, _polls) = bounded(1);
-
+    let resources = Arc::new(Resources::new(&config.state_dir, metrics.clone()));
     let endpoints = Endpoints {
         port: config.http_port,
         health: health.clone(),
         metrics: metrics.clone(),
         resources: resources.clone(),
     };
-    let component = health.component("http", Duration::from_secs(10));
-    let its_stop = stop.clone();
-    gatherers.spawn("http", move || endpoints.run(&component, &its_stop))?;
+    gather.spawn(&health, "http", Duration::from_secs(10), move |component, stop| endpoints.run(component, stop))?;
 
-    watch(
-        &mut gatherers,
-        &health,
-        &kube,
-        "watch_pods",
-        Resource::PODS,
-        {
-            let store = store.clone();
-            move || PodMirror(store.clone())
-        },
-    )?;
-    watch(
-        &mut gatherers,
-        &health,
-        &kube,
-        "watch_nodes",
-        Resource::NODES,
-        {
-            let store = store.clone();
-            move || NodeMirror::new(store.clone())
-        },
-    )?;
-    watch(
-        &mut gatherers,
-        &health,
-        &kube,
-        "watch_replicasets",
-        Resource::REPLICA_SETS,
-        {
-            let store = store.clone();
-            move || ReplicaSetMirror(store.clone())
-        },
-    )?;
-    watch(
-        &mut gatherers,
-        &health,
-        &kube,
-        "watch_events",
-        Resource::EVENTS,
-        {
-            let (ledger, stop) = (ledger.clone(), stop.clone());
-            move || EventMirror {
-                ledger: ledger.clone(),
-                out: event_out.clone(),
-                stop: stop.clone(),
-            }
-        },
-    )?;
+    let Some(state) = StateDir::open(&config.state_dir, &health, signals.received()) else { return Ok(()) };
+    let shared = Shared::new(config, state.instance_id(), metrics, health)?;
+    let kube = shared.kube(&gather.stop);
+    let acting_kube = shared.kube(&deliver.stop);
+    let registration = Registration::new(
+        shared.backend.clone(),
+        kube.clone(),
+        shared.identity.clone(),
+        shared.config.policy.policy.allowed_actions.iter().map(|it| it.as_str()).collect(),
+        shared.health.clone(),
+    );
+    let registration = Arc::new(registration);
+    // One wish to poll is as good as many.
+    let (poll_now, polls) = bounded(1);
+    let (mended_out, mended) = bounded(1);
 
-    let collector = Collector {
-        kube: kube.clone(),
-        store: store.clone(),
-        events,
-        ledger: ledger.clone(),
-        uplink: uplink.clone(),
-        metrics: metrics.clone(),
-        interval: config.collection_interval,
+    shared.observe(&mut gather, &kube)?;
+    let inbox = match state {
+        StateDir::Open(journal, recovered) => {
+            Some(shared.act([&mut gather, &mut act, &mut deliver], &acting_kube, *journal, recovered, polls)?)
+        }
+        StateDir::Unusable { .. } => {
+            shared.mend(&mut gather, mended_out)?;
+            None
+        }
     };
-    let component = health.component("collector", config.collection_interval);
-    let (its_stop, head, batch_size) = (stop.clone(), identity.clone(), config.batch_size);
-    gatherers.spawn("collector", move || {
-        let mut batcher = Batcher::new(head.clone(), sequence.clone(), batch_size);
-        collector.run(&mut batcher, &component, &its_stop)
-    })?;
-
-    let heartbeat = Heartbeat {
-        backend: backend.clone(),
-        identity,
-        registration: registration.clone(),
-        health: health.clone(),
-        uplink: uplink.clone(),
-        resources,
-        store,
-        kube: kube.clone(),
-        metrics,
-        interval: config.heartbeat_interval,
-        sequence: AtomicU64::new(0),
-        poll_now,
-    };
-    let component = health.component("heartbeat", config.heartbeat_interval);
-    let its_stop = stop.clone();
-    gatherers.spawn("heartbeat", move || heartbeat.run(&component, &its_stop))?;
-
-    for name in UPLINKS {
-        let component = health.component(name, Duration::from_secs(30));
-        let (uplink, its_stop) = (uplink.clone(), late_stop.clone());
-        deliverers.spawn(name, move || uplink.run(&component, &its_stop))?;
-    }
+    shared.report(&mut deliver)?;
+    shared.beat(&mut gather, &kube, registration.clone(), resources, inbox, poll_now)?;
 
     let outcome = select! {
         recv(signals.received()) -> signal => {
             info!(target: MAIN, "Received {}, stopping", signal.unwrap_or("a signal"));
             Ok(())
         }
-        recv(gatherers.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
-        recv(deliverers.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
+        recv(gather.threads.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
+        recv(act.threads.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
+        recv(deliver.threads.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
+        recv(mended) -> _ => Err(Failure::StateDirMended),
     };
-
-    drop(guard);
-    kube.close();
-    gatherers.join_within(COMPONENTS, |_| true);
-    drop(late_guard);
-    deliverers.join_within(DELIVERY, |_| true);
-    backend.interrupt();
-    let mut late = gatherers.join_within(STRAGGLERS, |_| true);
-    late.extend(deliverers.join_within(STRAGGLERS, |_| true));
-    if !late.is_empty() {
-        warn!(target: MAIN, "Stopping without waiting for {}", late.join(", "));
-    }
-    if let Err(err) = ledger.save() {
-        error!(target: MAIN, "Failed to remember the delivered events: {err}");
-    }
-    registration.deregister();
-    info!(target: MAIN, "Agent stopped");
+    shared.stop([gather, act, deliver], &[kube, acting_kube], &registration);
     outcome
 }
 
-/// One thread for each metrics request in flight.
-const UPLINKS: [&str; IN_FLIGHT] = ["uplink_1", "uplink_2"];
+impl Shared {
+    fn new(
+        config: Config,
+        instance_id: String,
+        metrics: Arc<Metrics>,
+        health: Arc<Health>,
+    ) -> Result<Self, Failure> {
+        let backend = backend::Client::new(
+            config.backend_url.clone(),
+            config.api_key.clone(),
+            config.backend_ca.as_deref(),
+            &config.proxy,
+            metrics.clone(),
+        );
+        let backend = Arc::new(backend.map_err(Failure::Start)?);
+        let sequence = Arc::new(Sequence::default());
+        let identity = Identity {
+            cluster_id: config.cluster_id.clone(),
+            agent_id: config.agent_id.clone(),
+            instance_id,
+            run_id: ids::uuid(),
+        };
+        Ok(Self {
+            identity,
+            uplink: Uplink::new(backend.clone(), sequence.clone(), metrics.clone()),
+            store: Store::new(),
+            ledger: Arc::new(Ledger::open(&config.state_dir)),
+            config: Arc::new(config),
+            metrics,
+            health,
+            backend,
+            sequence,
+        })
+    }
 
-/// A thread that keeps a mirror of `resource`.
-fn watch<M: reflector::Mirror + 'static>(
-    threads: &mut Threads,
-    health: &Arc<Health>,
-    kube: &Arc<kube::Client>,
-    name: &'static str,
-    resource: Resource,
-    mirror: impl Fn() -> M + Send + 'static,
-) -> io::Result<()> {
-    let component = health.component(name, reflector::QUIET);
-    let kube = Arc::clone(kube);
-    threads.spawn(name, move || {
-        reflector::run(&kube, &resource, &mut mirror(), &component)
-    })
+    fn kube(&self, stop: &Stop) -> Arc<kube::Client> {
+        Arc::new(kube::Client::new(self.config.kubernetes.clone(), stop.clone(), self.metrics.clone()))
+    }
+
+    /// The cluster as it is: watches, and the collector that reads usage.
+    fn observe(&self, gather: &mut Group, kube: &Arc<kube::Client>) -> io::Result<()> {
+        let store = self.store.clone();
+        self.watch(gather, kube, "watch_pods", Resource::PODS, move || PodMirror(store.clone()))?;
+        let store = self.store.clone();
+        self.watch(gather, kube, "watch_nodes", Resource::NODES, move || NodeMirror::new(store.clone()))?;
+        let store = self.store.clone();
+        self.watch(gather, kube, "watch_replicasets", Resource::REPLICA_SETS, move || {
+            ReplicaSetMirror(store.clone())
+        })?;
+        let (out, events) = bounded(QUEUE);
+        let (ledger, stop) = (self.ledger.clone(), gather.stop.clone());
+        self.watch(gather, kube, "watch_events", Resource::EVENTS, move || EventMirror {
+            ledger: ledger.clone(),
+            out: out.clone(),
+            stop: stop.clone(),
+        })?;
+        let collector = Collector {
+            kube: kube.clone(),
+            store: self.store.clone(),
+            events,
+            ledger: self.ledger.clone(),
+            uplink: self.uplink.clone(),
+            metrics: self.metrics.clone(),
+            interval: self.config.collection_interval,
+        };
+        let (identity, sequence) = (self.identity.clone(), self.sequence.clone());
+        let batch_size = self.config.batch_size;
+        gather.spawn(&self.health, "collector", self.config.collection_interval, move |component, stop| {
+            let mut batcher = Batcher::new(identity.clone(), sequence.clone(), batch_size);
+            collector.run(&mut batcher, component, stop)
+        })
+    }
+
+    fn watch<M: Mirror + 'static>(
+        &self,
+        gather: &mut Group,
+        kube: &Arc<kube::Client>,
+        name: &'static str,
+        resource: Resource,
+        mirror: impl Fn() -> M + Send + 'static,
+    ) -> io::Result<()> {
+        let kube = kube.clone();
+        gather.spawn(&self.health, name, reflector::QUIET, move |component, _| {
+            reflector::run(&kube, &resource, &mut mirror(), component)
+        })
+    }
+
+    /// Actions: polled, executed by the workers, their results brought home.
+    fn act(
+        &self,
+        [gather, act, deliver]: [&mut Group; 3],
+        kube: &Arc<kube::Client>,
+        journal: Journal,
+        recovered: Recovered,
+        polls: Receiver<()>,
+    ) -> io::Result<Arc<Inbox>> {
+        let config = &self.config;
+        let identity = verify::Identity {
+            cluster_id: config.cluster_id.clone(),
+            agent_id: config.agent_id.clone(),
+        };
+        let max_drains = config.policy.policy.max_concurrent_drains.get() as usize;
+        let inbox = Arc::new(Inbox::new(
+            journal,
+            Queue::new(WORKERS, max_drains),
+            identity,
+            config.secret_key.clone(),
+            config.previous_secret_key.clone(),
+            self.metrics.clone(),
+        ));
+        // A result that waits is found by looking; one token is enough to look at once.
+        let (results_out, results) = bounded(1);
+        let worker = Arc::new(Worker {
+            inbox: inbox.clone(),
+            kube: kube.clone(),
+            backend: self.backend.clone(),
+            identity: self.identity.clone(),
+            policy: config.policy.policy.clone(),
+            limiter: Mutex::new(EvictionLimiter::new(config.policy.evictions_per_minute)),
+            own_pod: config.own_pod.clone(),
+            metrics: self.metrics.clone(),
+            results: results_out,
+        });
+        worker.recover(recovered);
+        for name in ACTUATORS {
+            let worker = worker.clone();
+            act.spawn(&self.health, name, Duration::from_mins(1), move |component, stop| worker.run(component, stop))?;
+        }
+        let outbox = Outbox {
+            inbox: inbox.clone(),
+            backend: self.backend.clone(),
+            metrics: self.metrics.clone(),
+            results,
+        };
+        deliver.spawn(&self.health, "reporter", Duration::from_mins(1), move |component, stop| {
+            outbox.run(component, stop)
+        })?;
+        let poller = Poller {
+            backend: self.backend.clone(),
+            inbox: inbox.clone(),
+            cluster_id: config.cluster_id.clone(),
+            agent_id: config.agent_id.clone(),
+            interval: config.action_poll_interval,
+            now: polls,
+        };
+        gather.spawn(&self.health, "poller", Duration::from_mins(1), move |component, stop| {
+            poller.run(component, stop)
+        })?;
+        Ok(inbox)
+    }
+
+    /// In place of actions, where STATE_DIR cannot be used.
+    fn mend(&self, gather: &mut Group, mended: Sender<()>) -> io::Result<()> {
+        let mender = Mender { folder: self.config.state_dir.clone(), mended };
+        gather.spawn(&self.health, "actuator", Duration::from_mins(1), move |component, stop| {
+            mender.run(component, stop)
+        })
+    }
+
+    /// Samples on their way to the backend.
+    fn report(&self, deliver: &mut Group) -> io::Result<()> {
+        for name in UPLINKS {
+            let uplink = self.uplink.clone();
+            deliver.spawn(&self.health, name, Duration::from_secs(30), move |component, stop| {
+                uplink.run(component, stop)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn beat(
+        &self,
+        gather: &mut Group,
+        kube: &Arc<kube::Client>,
+        registration: Arc<Registration>,
+        resources: Arc<Resources>,
+        inbox: Option<Arc<Inbox>>,
+        poll_now: Sender<()>,
+    ) -> io::Result<()> {
+        let heartbeat = Heartbeat {
+            backend: self.backend.clone(),
+            identity: self.identity.clone(),
+            registration,
+            health: self.health.clone(),
+            uplink: self.uplink.clone(),
+            resources,
+            store: self.store.clone(),
+            kube: kube.clone(),
+            inbox,
+            metrics: self.metrics.clone(),
+            interval: self.config.heartbeat_interval,
+            sequence: AtomicU64::new(0),
+            poll_now,
+        };
+        gather.spawn(&self.health, "heartbeat", self.config.heartbeat_interval, move |component, stop| {
+            heartbeat.run(component, stop)
+        })
+    }
+
+    /// Ends all groups in their order, delivers what it can, and deregisters.
+    fn stop(
+        &self,
+        [mut gather, mut act, mut deliver]: [Group; 3],
+        kubes: &[Arc<kube::Client>; 2],
+        registration: &Registration,
+    ) {
+        drop(gather.guard);
+        drop(act.guard);
+        kubes[0].close();
+        gather.threads.join_within(GATHERING, |_| true);
+        act.threads.join_within(ACTING, |_| true);
+        drop(deliver.guard);
+        deliver.threads.join_within(DELIVERY, |_| true);
+        kubes[1].close();
+        self.backend.interrupt();
+        let mut late = Vec::new();
+        for group in [&mut gather.threads, &mut act.threads, &mut deliver.threads] {
+            late.extend(group.join_within(STRAGGLERS, |_| true));
+        }
+        if !late.is_empty() {
+            warn!(target: MAIN, "Stopping without waiting for {}", late.join(", "));
+        }
+        if let Err(err) = self.ledger.save() {
+            error!(target: MAIN, "Failed to remember the delivered events: {err}");
+        }
+        registration.deregister();
+        info!(target: MAIN, "Agent stopped");
+    }
 }

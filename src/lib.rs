@@ -1,33 +1,47 @@
-//! x
+//! The agent as a library: its binary, `src/main.rs`, is an exit code around [`agent::run`].
+//!
+//! Where a line belongs, in reading order:
+//!
+//! - [`agent`] puts everything together: every thread and every queue on one screen.
+//! - [`config`] turns the environment into ready types; [`secret`] keeps keys out of logs; [`logging`] writes lines.
+//! - [`thread`] supervises threads, stops them and paces their retries; it knows no word of the domain.
+//! - [`health`] and [`metrics`] are what the agent says of itself; [`http`] serves them; [`resources`] measures.
+//! - [`kube`] is the Kubernetes API by hand: requests, lists and watches as streams, credentials, typed errors.
+//! - [`cluster`] holds what is known of pods, nodes and owners, fed by watches.
+//! - [`collector`] joins usage with it and makes samples; [`backend`] batches, buffers and delivers them.
+//! - [`heartbeat`] registers the agent and beats; [`net`] is what all connections to the backend share.
+//! - [`actions`] proves envelopes and reads actions, without IO; [`journal`] remembers them over a crash;
+//!   [`actuator`] claims, executes and reports them; [`poller`] is their polled channel.
+//!
+//! Invariants: no secret leaves [`secret::Secret`] but into a header or a MAC. Only [`actions::verify`] makes a
+//! `Verified`, only [`actuator::context::Context::begin`] the right to write. Every blocking call has a deadline,
+//! every queue a bound, and every pause ends when [`thread::stop::Stop`] fires.
+
 pub mod agent;
-pub mod backend;
+pub mod config;
+pub mod secret;
+pub mod logging;
+pub mod thread;
+pub mod health;
+pub mod metrics;
+pub mod http;
+pub mod resources;
+pub mod kube;
 pub mod cluster;
 pub mod collector;
-pub mod config;
-pub mod health;
+pub mod backend;
 pub mod heartbeat;
-pub mod http;
-pub mod ids;
-pub mod kube;
-pub mod logging;
-pub mod metrics;
 pub mod net;
-pub mod resources;
-pub mod secret;
+pub mod actions;
+pub mod journal;
+pub mod state_dir;
+pub mod actuator;
+pub mod poller;
+pub mod ids;
+pub mod timestamp;
 mod signals;
 #[cfg(feature = "test-hooks")]
 mod test_hooks;
-pub mod thread;
-pub mod timestamp;
-
-#[cfg(not(no_actions))]
-pub mod actions;
-#[cfg(not(no_actions))]
-pub mod actuator;
-#[cfg(not(no_actions))]
-pub mod journal;
-#[cfg(not(no_actions))]
-pub mod poller;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

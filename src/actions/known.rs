@@ -73,7 +73,10 @@ impl Known {
 
     /// Remembers an id as the journal has it, without a bound: what was taken once must be known again.
     pub fn restore(&mut self, id: EnvelopeId, payload_hash: PayloadHash, expires_at: i64) {
-        let memory = Memory { payload_hash, expires_at };
+        let memory = Memory {
+            payload_hash,
+            expires_at,
+        };
         self.ids.insert(id, memory);
     }
 

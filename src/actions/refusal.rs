@@ -59,7 +59,11 @@ impl Refusal {
     /// The refusal of an envelope whose id is known with another payload.
     pub fn id_conflict(id: EnvelopeId) -> Self {
         let detail = "its id is known with another payload";
-        Self { id: Some(id), reason: NotProven::IdConflict, detail }
+        Self {
+            id: Some(id),
+            reason: NotProven::IdConflict,
+            detail,
+        }
     }
 }
 

@@ -80,6 +80,32 @@ impl Ended {
         Self::new(Status::Interrupted, Some(Reason::Shutdown), message)
     }
 
+    /// The end of a dry run that found something to do: everything was checked, nothing was written, and `plan` is
+    /// what would be. One that found nothing to do ends with [`Ended::noop`], one that may not with the same
+    /// rejection as without the dry run.
+    pub fn plan(message: impl Into<String>, plan: impl Into<Value>) -> Self {
+        Self::succeeded(message).with("dry_run", true).with("plan", plan)
+    }
+
+    /// What an observer makes of an object that is not there, or cannot be read: nothing is known of the wanted
+    /// state, and the action is not run again.
+    #[must_use]
+    pub fn not_observed(self) -> Self {
+        match self.reason {
+            Some(Reason::Shutdown) => self,
+            _ => Self { status: Status::Interrupted, reason: Some(Reason::Restarted), ..self },
+        }
+    }
+
+    /// What a check that fails after the write makes of it: not a rejection, for something was written.
+    #[must_use]
+    pub fn after_write(self) -> Self {
+        match self.status {
+            Status::Rejected => Self { status: Status::Failed, reason: Some(Reason::ApiError), ..self },
+            _ => self,
+        }
+    }
+
     /// With one more member in its details.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {

@@ -17,6 +17,7 @@ use crate::health::Component;
 use crate::logging::ACTUATOR;
 use crate::metrics::Metrics;
 use crate::thread::stop::{Never, Stop};
+use crate::state_dir::CHECK;
 use crate::timestamp;
 
 /// A result that the backend refuses is tried again after this...
@@ -27,8 +28,6 @@ const REFUSED_TRIES: u32 = 6;
 const MAINTENANCE: Duration = Duration::from_secs(5);
 /// How long after the stop results are still delivered.
 const FLUSH: Duration = Duration::from_secs(2);
-/// The name of the check in `/readyz`.
-const CHECK: &str = "state_dir";
 
 /// Delivers results and looks after the journal.
 pub struct Outbox {

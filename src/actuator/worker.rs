@@ -25,6 +25,7 @@ use crate::backend::client::segment;
 use crate::backend::retry::{Failure, Retry};
 use crate::backend::{self, protocol};
 use crate::health::Component;
+use crate::journal::Recovered;
 use crate::logging::ACTUATOR;
 use crate::metrics::Metrics;
 use crate::thread::panic_text;
@@ -68,6 +69,15 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Takes up what a crash or a restart has left, and gives its result to what can no longer be proven.
+    pub fn recover(&self, recovered: Recovered) {
+        for envelope in self.inbox.recover(recovered) {
+            let message = "it is not proven any more: the keys or the cluster's name have changed";
+            let ended = Ended::new(Status::Failed, Some(Reason::Internal), message);
+            self.store(envelope.id(), envelope.payload_hash(), &ended.outcome(None, OffsetDateTime::now_utc()));
+        }
     }
 
     fn job(&self, job: &Job, component: &Component, stop: &Stop) {

@@ -1,6 +1,7 @@
 //! The settings, read from the environment once, checked all together and turned into ready types.
 
 pub mod key_file;
+pub mod policy;
 pub mod reader;
 pub mod url;
 
@@ -16,6 +17,7 @@ use crate::kube::kubeconfig::{self, Access};
 use crate::logging::Format;
 use crate::net::proxy::ProxySettings;
 use key_file::Key;
+use policy::PolicySettings;
 use reader::Reader;
 pub use reader::{Environment, Fault, ProcessEnvironment};
 use url::{BackendUrl, WebSocketUrl};
@@ -31,6 +33,8 @@ pub struct Config {
     pub api_key: Arc<Key>,
     /// SECRET_KEY or SECRET_KEY_FILE.
     pub secret_key: Arc<Key>,
+    /// SECRET_KEY_PREVIOUS or SECRET_KEY_PREVIOUS_FILE, still accepted while the backend changes over.
+    pub previous_secret_key: Option<Arc<Key>>,
     /// CLUSTER_ID.
     pub cluster_id: String,
     /// AGENT_ID, or the name of the pod or host.
@@ -55,6 +59,10 @@ pub struct Config {
     pub backend_ca: Option<String>,
     /// HTTPS_PROXY and NO_PROXY.
     pub proxy: ProxySettings,
+    /// What actions may do here.
+    pub policy: PolicySettings,
+    /// POD_NAMESPACE and POD_NAME: the agent's own pod.
+    pub own_pod: Option<(String, String)>,
     /// Where the API server is.
     pub kubernetes: Access,
 }
@@ -80,6 +88,11 @@ impl Config {
         let backend_ws_url = reader.required("BACKEND_WS_URL", WebSocketUrl::parse);
         let api_key = reader.key("API_KEY", "API_KEY_FILE", key_file::api_key);
         let secret_key = reader.key("SECRET_KEY", "SECRET_KEY_FILE", key_file::secret_key);
+        let previous_secret_key = reader.optional_key(
+            "SECRET_KEY_PREVIOUS",
+            "SECRET_KEY_PREVIOUS_FILE",
+            key_file::secret_key,
+        );
         let cluster_id = reader.required("CLUSTER_ID", identifier);
         let host = default_agent_id(reader);
         let agent_id = reader.optional("AGENT_ID", host, identifier);
@@ -109,12 +122,15 @@ impl Config {
             }
         });
         let proxy = ProxySettings::read(reader);
+        let policy = PolicySettings::read(reader);
+        let own_pod = reader.value("POD_NAMESPACE").zip(reader.value("POD_NAME"));
         let kubernetes = kubernetes(reader);
         Some(Self {
             backend_url: backend_url?,
             backend_ws_url: backend_ws_url?,
             api_key: Arc::new(api_key?),
             secret_key: Arc::new(secret_key?),
+            previous_secret_key: previous_secret_key?.map(Arc::new),
             cluster_id: cluster_id?,
             agent_id: agent_id?,
             collection_interval: collection_interval?,
@@ -127,6 +143,8 @@ impl Config {
             state_dir: state_dir?,
             backend_ca: backend_ca?,
             proxy: proxy?,
+            policy: policy?,
+            own_pod,
             kubernetes: kubernetes?,
         })
     }

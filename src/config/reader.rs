@@ -151,6 +151,20 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A secret that need not be there; the outer option tells a fault, the inner one whether it is set.
+    #[expect(clippy::option_option, reason = "a fault is not the same as not set")]
+    pub fn optional_key(
+        &mut self,
+        name: &str,
+        file: &str,
+        check: fn(&Secret) -> Result<(), String>,
+    ) -> Option<Option<Key>> {
+        if self.value(name).is_none() && self.value(file).is_none() {
+            return Some(None);
+        }
+        self.key(name, file, check).map(Some)
+    }
+
     /// A secret, from the variable `name` or from the file that the variable `file` names. Neither it nor its
     /// length beyond what `check` says ever stands in a fault.
     pub fn key(

@@ -10,9 +10,10 @@ use crossbeam_channel::Sender;
 use log::{debug, warn};
 use ureq::http::Method;
 
+use crate::actuator::inbox::Inbox;
 use crate::backend::Client;
 use crate::backend::client::segment;
-use crate::backend::protocol::{Beaten, Heartbeat as Message, Identity};
+use crate::backend::protocol::{Beaten, Heartbeat as Message, Identity, Rejected};
 use crate::backend::retry::{Failure, Retry};
 use crate::backend::uplink::Uplink;
 use crate::health::{Component, Health, readable};
@@ -46,6 +47,8 @@ pub struct Heartbeat {
     pub store: Arc<cluster::Store>,
     /// The API server, asked when it has been quiet.
     pub kube: Arc<kube::Client>,
+    /// Orders and results; none where STATE_DIR cannot be used.
+    pub inbox: Option<Arc<Inbox>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// HEARTBEAT_INTERVAL.
@@ -67,10 +70,14 @@ impl Heartbeat {
                 return Ok(());
             }
             self.check_cluster();
-            let pause = match self.beat() {
+            let told = self.inbox.as_ref().map(|it| it.rejections.told()).unwrap_or_default();
+            let pause = match self.beat(told.clone()) {
                 Ok(answer) => {
                     retry.succeeded();
                     component.running();
+                    if let Some(inbox) = &self.inbox {
+                        inbox.rejections.answered(&told);
+                    }
                     self.heard(&answer);
                     next = next_beat(next, self.interval, Instant::now());
                     next.saturating_duration_since(Instant::now())
@@ -83,8 +90,9 @@ impl Heartbeat {
         }
     }
 
-    fn beat(&self) -> Result<Beaten, Failure> {
+    fn beat(&self, rejected: Vec<Rejected>) -> Result<Beaten, Failure> {
         let (buffered, dropped) = self.uplink.depth();
+        let (in_progress, outbox_depth, config_version) = self.orders();
         let message = Message {
             cluster_id: &self.identity.cluster_id,
             instance_id: &self.identity.instance_id,
@@ -97,18 +105,26 @@ impl Heartbeat {
             },
             components: self.health.report(),
             resources: self.resources.read(),
-            in_progress: Vec::new(),
-            outbox_depth: 0,
+            in_progress,
+            outbox_depth,
             metrics_buffered: buffered,
             metrics_dropped: dropped,
-            rejected: Vec::new(),
-            config_version: 0,
+            rejected,
+            config_version,
             clock_offset_ms: self.backend.clock_offset_ms(),
             ws_connected: false,
         };
         let path = format!("/v1/agents/{}/heartbeat", segment(&self.identity.agent_id));
         self.backend
             .json("heartbeat", Method::POST, &path, &message)
+    }
+
+    /// What is claimed, how many results wait, and the version of the settings in force.
+    fn orders(&self) -> (Vec<String>, usize, u64) {
+        let Some(inbox) = &self.inbox else { return (Vec::new(), 0, 0) };
+        let journal = inbox.journal();
+        let in_progress = journal.in_progress().map(ToString::to_string).collect();
+        (in_progress, journal.unsent().count(), journal.config().0)
     }
 
     fn heard(&self, answer: &Beaten) {

@@ -29,6 +29,7 @@ pub struct Registration {
     kube: Arc<kube::Client>,
     identity: Identity,
     health: Arc<Health>,
+    capabilities: Vec<&'static str>,
     started_at: String,
     registered: AtomicBool,
 }
@@ -39,6 +40,7 @@ impl Registration {
         backend: Arc<Client>,
         kube: Arc<kube::Client>,
         identity: Identity,
+        capabilities: Vec<&'static str>,
         health: Arc<Health>,
     ) -> Self {
         health.check(CHECK, Err("not registered with the backend yet".to_owned()));
@@ -47,6 +49,7 @@ impl Registration {
             kube,
             identity,
             health,
+            capabilities,
             started_at: timestamp::now(),
             registered: AtomicBool::new(false),
         }
@@ -99,7 +102,7 @@ impl Registration {
             run_id: &self.identity.run_id,
             agent_version: VERSION,
             protocols: [PROTOCOL],
-            capabilities: &[],
+            capabilities: &self.capabilities,
             kubernetes_version: &version,
             started_at: &self.started_at,
         };

@@ -17,12 +17,20 @@ impl Fs for Disk {
     type Lock = File;
 
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<File>> {
         let mut for_writing = OpenOptions::new();
-        for_writing.read(true).write(true).create(true).truncate(false).mode(0o600);
+        for_writing
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
         let file = match for_writing.open(path) {
             // A file that is there can be locked on a read-only file system too.
             Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path)?,
@@ -44,7 +52,12 @@ impl Fs for Disk {
     }
 
     fn create(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
     }
 
     fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -92,7 +105,11 @@ mod tests {
         Disk.rename(&a, &b).unwrap();
         Disk.sync_folder(folder.path()).unwrap();
         let mut text = String::new();
-        Disk.open(&b).unwrap().unwrap().read_to_string(&mut text).unwrap();
+        Disk.open(&b)
+            .unwrap()
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "onetwo");
         assert_eq!(Disk.list(folder.path()).unwrap(), ["b"]);
         Disk.create(&b).unwrap();

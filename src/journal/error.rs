@@ -17,7 +17,12 @@ pub struct IoFault {
 impl IoFault {
     pub(super) fn new(operation: &'static str, path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
-        Self { operation, path, kind: error.kind(), text: error.to_string() }
+        Self {
+            operation,
+            path,
+            kind: error.kind(),
+            text: error.to_string(),
+        }
     }
 
     /// What kind of failure: `StorageFull`, `ReadOnlyFilesystem`, ...
@@ -28,7 +33,13 @@ impl IoFault {
 
 impl fmt::Display for IoFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to {} {}: {}", self.operation, self.path.display(), self.text)
+        write!(
+            f,
+            "failed to {} {}: {}",
+            self.operation,
+            self.path.display(),
+            self.text
+        )
     }
 }
 

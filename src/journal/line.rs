@@ -40,8 +40,8 @@ pub(super) fn read(line: &[u8]) -> Option<(u64, Record<'static>)> {
 /// The first 8 bytes of the SHA-256, in hexadecimal digits.
 fn checksum(text: &str) -> String {
     let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-    let [a, b, c, d, e, f, g, h, ..] = digest;
-    format!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    let sum = digest[..8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    format!("{sum:016x}")
 }
 
 #[cfg(test)]
@@ -53,7 +53,13 @@ mod tests {
 
     fn line() -> String {
         let id = EnvelopeId::parse("act_0001").unwrap();
-        write(&Record::Step { id: Cow::Owned(id), step: Cow::Borrowed("{\"pod\":\"é\\n\"}") }, 17)
+        write(
+            &Record::Step {
+                id: Cow::Owned(id),
+                step: Cow::Borrowed("{\"pod\":\"é\\n\"}"),
+            },
+            17,
+        )
     }
 
     #[test]

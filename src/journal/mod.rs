@@ -67,7 +67,9 @@ impl<F: Fs> Journal<F> {
 
     /// Whether this envelope was taken before, or another one under its id.
     pub fn seen(&self, verified: &Verified) -> Seen {
-        self.state.known.seen(verified.id(), verified.payload_hash())
+        self.state
+            .known
+            .seen(verified.id(), verified.payload_hash())
     }
 
     /// Remembers settings that were taken, so that a second copy is a duplicate. Not kept over a restart: their
@@ -107,11 +109,17 @@ impl<F: Fs> Journal<F> {
         self.may_claim()?;
         let id = verified.id();
         if self.seen(verified) != Seen::New {
-            return Err(JournalError::OutOfOrder { id: id.clone(), call: "received" });
+            return Err(JournalError::OutOfOrder {
+                id: id.clone(),
+                call: "received",
+            });
         }
         self.remember(verified)?;
         let envelope = Cow::Borrowed(verified.envelope());
-        let record = Record::Received { envelope, expires_at: verified.expires_at() };
+        let record = Record::Received {
+            envelope,
+            expires_at: verified.expires_at(),
+        };
         let taken = self.change("received", id, record, Durability::Later);
         if taken.is_err() {
             // Not taken: when the backend offers it again, it is new.
@@ -123,26 +131,37 @@ impl<F: Fs> Journal<F> {
 
     /// CLAIMED: the backend has given the order to this journal.
     pub fn claimed(&mut self, id: &EnvelopeId) -> Result<(), JournalError> {
-        let record = Record::Claimed { id: Cow::Borrowed(id) };
+        let record = Record::Claimed {
+            id: Cow::Borrowed(id),
+        };
         self.change("claimed", id, record, Durability::Now)
     }
 
     /// STARTED: to be called before the first write to the cluster.
     pub fn started(&mut self, id: &EnvelopeId, at: OffsetDateTime) -> Result<(), JournalError> {
         let at = at.unix_timestamp() * 1000 + i64::from(at.millisecond());
-        let record = Record::Started { id: Cow::Borrowed(id), at };
+        let record = Record::Started {
+            id: Cow::Borrowed(id),
+            at,
+        };
         self.change("started", id, record, Durability::Now)
     }
 
     /// STEP: a part of the order is done. `step` is JSON that means something to the action.
     pub fn step(&mut self, id: &EnvelopeId, step: &str) -> Result<(), JournalError> {
-        let record = Record::Step { id: Cow::Borrowed(id), step: Cow::Borrowed(step) };
+        let record = Record::Step {
+            id: Cow::Borrowed(id),
+            step: Cow::Borrowed(step),
+        };
         self.change("step", id, record, Durability::Now)
     }
 
     /// DONE: the result of an order that was claimed, whether it was started or not.
     pub fn done(&mut self, id: &EnvelopeId, body: &ResultBody) -> Result<(), JournalError> {
-        let record = Record::Done { id: Cow::Borrowed(id), body: Cow::Borrowed(body) };
+        let record = Record::Done {
+            id: Cow::Borrowed(id),
+            body: Cow::Borrowed(body),
+        };
         self.change("done", id, record, Durability::Now)
     }
 
@@ -162,34 +181,45 @@ impl<F: Fs> Journal<F> {
 
     /// PARKED: the backend refuses the result. It is kept and no longer counted; of many the oldest go.
     pub fn parked(&mut self, id: &EnvelopeId) -> Result<(), JournalError> {
-        let record = Record::Parked { id: Cow::Borrowed(id) };
+        let record = Record::Parked {
+            id: Cow::Borrowed(id),
+        };
         self.change("parked", id, record, Durability::Later)
     }
 
     /// The results to be sent, oldest order first.
     pub fn unsent(&self) -> impl Iterator<Item = (&EnvelopeId, &ResultBody)> {
-        self.state.in_order().into_iter().filter_map(|(id, stage)| match stage {
-            state::Stage::Done(body) => Some((id, body)),
-            _ => None,
-        })
+        self.state
+            .in_order()
+            .into_iter()
+            .filter_map(|(id, stage)| match stage {
+                state::Stage::Done(body) => Some((id, body)),
+                _ => None,
+            })
     }
 
     /// The results that the backend refuses, oldest order first.
     pub fn in_parking(&self) -> impl Iterator<Item = (&EnvelopeId, &ResultBody)> {
-        self.state.in_order().into_iter().filter_map(|(id, stage)| match stage {
-            state::Stage::Parked(body) => Some((id, body)),
-            _ => None,
-        })
+        self.state
+            .in_order()
+            .into_iter()
+            .filter_map(|(id, stage)| match stage {
+                state::Stage::Parked(body) => Some((id, body)),
+                _ => None,
+            })
     }
 
     /// What is claimed and not yet stored at the backend, oldest first: the heartbeat renews these leases.
     pub fn in_progress(&self) -> impl Iterator<Item = &EnvelopeId> {
-        self.state.in_order().into_iter().filter_map(|(id, stage)| match stage {
-            state::Stage::Claimed(_) | state::Stage::Started { .. } | state::Stage::Done(_) => {
-                Some(id)
-            }
-            state::Stage::Received(_) | state::Stage::Parked(_) => None,
-        })
+        self.state
+            .in_order()
+            .into_iter()
+            .filter_map(|(id, stage)| match stage {
+                state::Stage::Claimed(_) | state::Stage::Started { .. } | state::Stage::Done(_) => {
+                    Some(id)
+                }
+                state::Stage::Received(_) | state::Stage::Parked(_) => None,
+            })
     }
 
     /// The version of the remote settings in force, 0 for none, and they themselves as JSON.
@@ -206,9 +236,14 @@ impl<F: Fs> Journal<F> {
         if version <= current {
             return Err(JournalError::NotNewer { current });
         }
-        let record = Record::Config { version, settings: Cow::Borrowed(settings) };
+        let record = Record::Config {
+            version,
+            settings: Cow::Borrowed(settings),
+        };
         let line = self.line(&record)?;
-        self.writer.append(&line, Durability::Now).map_err(JournalError::NotWritten)?;
+        self.writer
+            .append(&line, Durability::Now)
+            .map_err(JournalError::NotWritten)?;
         // Settings make sense in every state.
         let _ = self.state.apply(record);
         Ok(())
@@ -220,7 +255,9 @@ impl<F: Fs> Journal<F> {
         let State { known, orders, .. } = &mut self.state;
         known.forget_expired(now, |id| orders.contains_key(id));
         if self.writer.is_due() {
-            self.writer.rewrite(self.state.records()).map_err(JournalError::NotWritten)?;
+            self.writer
+                .rewrite(self.state.records())
+                .map_err(JournalError::NotWritten)?;
         }
         Ok(())
     }
@@ -232,9 +269,14 @@ impl<F: Fs> Journal<F> {
         may_end: impl FnOnce(&state::Stage) -> bool,
     ) -> Result<(), JournalError> {
         if !self.state.stage(id).is_some_and(may_end) {
-            return Err(JournalError::OutOfOrder { id: id.clone(), call });
+            return Err(JournalError::OutOfOrder {
+                id: id.clone(),
+                call,
+            });
         }
-        let record = Record::Closed { id: Cow::Borrowed(id) };
+        let record = Record::Closed {
+            id: Cow::Borrowed(id),
+        };
         self.change(call, id, record, Durability::Later)
     }
 
@@ -247,15 +289,24 @@ impl<F: Fs> Journal<F> {
         durability: Durability,
     ) -> Result<(), JournalError> {
         let line = self.line(&record)?;
-        let out_of_order = |_| JournalError::OutOfOrder { id: id.clone(), call };
+        let out_of_order = |_| JournalError::OutOfOrder {
+            id: id.clone(),
+            call,
+        };
         self.state.apply(record).map_err(out_of_order)?;
-        self.writer.append(&line, durability).map_err(JournalError::NotWritten)
+        self.writer
+            .append(&line, durability)
+            .map_err(JournalError::NotWritten)
     }
 
     fn line(&self, record: &Record<'_>) -> Result<String, JournalError> {
         let line = line::write(record, self.writer.synced());
         // No reader would take it back.
-        if line.len() > MAX_LINE_BYTES { Err(JournalError::TooLong) } else { Ok(line) }
+        if line.len() > MAX_LINE_BYTES {
+            Err(JournalError::TooLong)
+        } else {
+            Ok(line)
+        }
     }
 }
 

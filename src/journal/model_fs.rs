@@ -38,7 +38,11 @@ pub(super) enum Plan {
     /// The machine or the process dies at this operation: before, in the middle of, or after it.
     DieAt(usize),
     /// So many operations fail from this one on.
-    Fail { from: usize, count: usize, kind: io::ErrorKind },
+    Fail {
+        from: usize,
+        count: usize,
+        kind: io::ErrorKind,
+    },
 }
 
 /// What ended the last life.
@@ -127,7 +131,8 @@ impl ModelFs {
         }
         for file in &mut world.files {
             let unsynced = file.content.len() - file.synced;
-            file.content.truncate(file.synced + world.random.below(unsynced + 1));
+            file.content
+                .truncate(file.synced + world.random.below(unsynced + 1));
             let kept = file.content.len() - file.synced;
             if kept > 0 && world.random.below(3) == 0 {
                 // A page in the middle was not written.
@@ -177,7 +182,9 @@ impl World {
                 self.is_dead = true;
                 Fate::Fails(io::Error::other("died"))
             }
-            Plan::Fail { from, count, kind } if (from..from.saturating_add(count)).contains(&number) => {
+            Plan::Fail { from, count, kind }
+                if (from..from.saturating_add(count)).contains(&number) =>
+            {
                 Fate::Fails(kind.into())
             }
             _ => Fate::Happens,
@@ -218,7 +225,10 @@ impl NameChange {
 }
 
 fn name(path: &Path) -> String {
-    path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned()
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .expect("a name")
+        .to_owned()
 }
 
 impl Fs for ModelFs {
@@ -279,12 +289,16 @@ impl Fs for ModelFs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let change = NameChange::Rename(name(from), name(to));
-        self.0.borrow_mut().attempt(|world| world.change_name(change))
+        self.0
+            .borrow_mut()
+            .attempt(|world| world.change_name(change))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let change = NameChange::Remove(name(path));
-        self.0.borrow_mut().attempt(|world| world.change_name(change))
+        self.0
+            .borrow_mut()
+            .attempt(|world| world.change_name(change))
     }
 
     fn list(&self, _: &Path) -> io::Result<Vec<String>> {

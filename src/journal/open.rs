@@ -83,23 +83,31 @@ impl<F: Fs> Journal<F> {
             let path = path.to_owned();
             move |error| JournalError::Unusable(IoFault::new(operation, &path, &error))
         };
-        fs.create_folder(folder).map_err(unusable("create", folder))?;
+        fs.create_folder(folder)
+            .map_err(unusable("create", folder))?;
         let lock_path = folder.join(LOCK_FILE);
         let lock = fs.lock(&lock_path).map_err(unusable("lock", &lock_path))?;
         let lock = lock.ok_or(JournalError::Locked)?;
 
         let path = folder.join(FILE);
         let file = fs.open(&path).map_err(unusable("open", &path))?;
-        let content = file.map(read).transpose().map_err(unusable("read", &path))?;
+        let content = file
+            .map(read)
+            .transpose()
+            .map_err(unusable("read", &path))?;
         let (mut state, beginning) = match content {
             Some(Content::Good { state, torn_bytes }) => {
                 (state, Beginning::Continued { torn_bytes })
             }
             Some(Content::Damaged) => {
                 let kept_as = folder.join(format!("{DAMAGED_PREFIX}{now}"));
-                fs.rename(&path, &kept_as).map_err(unusable("rename", &path))?;
+                fs.rename(&path, &kept_as)
+                    .map_err(unusable("rename", &path))?;
                 remove_old_damaged(&fs, folder);
-                (State::new(new_instance_id()?), Beginning::Damaged { kept_as })
+                (
+                    State::new(new_instance_id()?),
+                    Beginning::Damaged { kept_as },
+                )
             }
             None => (State::new(new_instance_id()?), Beginning::New),
         };
@@ -108,26 +116,49 @@ impl<F: Fs> Journal<F> {
         known.forget_expired(now, |id| orders.contains_key(id));
         let unfinished = unfinished(&state);
         let writer = Writer::new(fs, folder.to_owned(), state.records());
-        let journal = Self { state, writer, _lock: lock };
-        Ok((journal, Recovered { beginning, unfinished }))
+        let journal = Self {
+            state,
+            writer,
+            _lock: lock,
+        };
+        Ok((
+            journal,
+            Recovered {
+                beginning,
+                unfinished,
+            },
+        ))
     }
 }
 
 fn unfinished(state: &State) -> Vec<Unfinished> {
     let orders = state.in_order().into_iter();
     let unfinished = orders.filter_map(|(_, stage)| {
-        let (taken, stage) = match stage {
-            state::Stage::Received(taken) => (taken, Stage::Received),
-            state::Stage::Claimed(taken) => (taken, Stage::Claimed),
-            state::Stage::Started { taken, at, steps } => {
+        let (order, reached) = match stage {
+            state::Stage::Received(order) => (order, Stage::Received),
+            state::Stage::Claimed(order) => (order, Stage::Claimed),
+            state::Stage::Started { taken: order, at, steps } => {
                 let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(*at) * 1_000_000);
                 let steps = steps.iter().map(|step| step.as_ref().to_owned()).collect();
-                (taken, Stage::Started { at: at.unwrap_or(OffsetDateTime::UNIX_EPOCH), steps })
+                (
+                    taken,
+                    Stage::Started {
+                        at: at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
+                        steps,
+                    },
+                )
             }
             state::Stage::Done(_) | state::Stage::Parked(_) => return None,
         };
-        let state::Taken { envelope, expires_at } = taken.as_ref().clone();
-        Some(Unfinished { envelope, expires_at, stage })
+        let state::Taken {
+            envelope,
+            expires_at,
+        } = order.as_ref().clone();
+        Some(Unfinished {
+            envelope,
+            expires_at,
+            stage: reached,
+        })
     });
     unfinished.collect()
 }
@@ -137,7 +168,11 @@ fn new_instance_id() -> Result<String, JournalError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
         let error = std::io::Error::other(error.to_string());
-        JournalError::Unusable(IoFault::new("make an id from", Path::new("getrandom"), &error))
+        JournalError::Unusable(IoFault::new(
+            "make an id from",
+            Path::new("getrandom"),
+            &error,
+        ))
     })?;
     let mut id = String::new();
     for byte in bytes {

@@ -16,7 +16,10 @@ pub(super) enum Content {
 
 /// Reads a whole file, line by line.
 pub(super) fn read(file: impl Read) -> io::Result<Content> {
-    let mut lines = Lines { reader: BufReader::new(file), offset: 0 };
+    let mut lines = Lines {
+        reader: BufReader::new(file),
+        offset: 0,
+    };
     let mut reading = Reading::default();
     let mut line = Vec::new();
     while let Some(offset) = lines.next(&mut line)? {
@@ -25,7 +28,11 @@ pub(super) fn read(file: impl Read) -> io::Result<Content> {
         }
     }
     Ok(match reading {
-        Reading { state: Some(state), is_sealed: true, torn_from } => {
+        Reading {
+            state: Some(state),
+            is_sealed: true,
+            torn_from,
+        } => {
             let torn_bytes = torn_from.map_or(0, |from| lines.offset - from);
             Content::Good { state, torn_bytes }
         }
@@ -59,7 +66,13 @@ impl Reading {
             return Ok(());
         }
         match (&mut self.state, record) {
-            (state @ None, Record::Journal { format: FORMAT, instance_id }) => {
+            (
+                state @ None,
+                Record::Journal {
+                    format: FORMAT,
+                    instance_id,
+                },
+            ) => {
                 *state = Some(State::new(instance_id.into_owned()));
                 Ok(())
             }
@@ -83,7 +96,11 @@ impl<R: Read> Lines<R> {
     fn next(&mut self, line: &mut Vec<u8>) -> io::Result<Option<u64>> {
         let offset = self.offset;
         line.clear();
-        let read = self.reader.by_ref().take(MAX_LINE_BYTES as u64).read_until(b'\n', line)?;
+        let read = self
+            .reader
+            .by_ref()
+            .take(MAX_LINE_BYTES as u64)
+            .read_until(b'\n', line)?;
         self.offset += read as u64;
         if read == MAX_LINE_BYTES && line.last() != Some(&b'\n') {
             self.offset += self.reader.skip_until(b'\n')? as u64;

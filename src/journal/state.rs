@@ -42,7 +42,11 @@ pub(super) struct Order {
 pub(super) enum Stage {
     Received(Box<Taken>),
     Claimed(Box<Taken>),
-    Started { taken: Box<Taken>, at: i64, steps: Vec<Box<str>> },
+    Started {
+        taken: Box<Taken>,
+        at: i64,
+        steps: Vec<Box<str>>,
+    },
     Done(ResultBody),
     Parked(ResultBody),
 }
@@ -77,28 +81,50 @@ impl State {
                 let settings = settings.into_owned().into();
                 self.config = Some(Config { version, settings });
             }
-            Record::Known { id, sha256, expires_at } => {
+            Record::Known {
+                id,
+                sha256,
+                expires_at,
+            } => {
                 self.known.restore(id.into_owned(), sha256, expires_at);
             }
-            Record::Received { envelope, expires_at } => {
+            Record::Received {
+                envelope,
+                expires_at,
+            } => {
                 let id = envelope.id().clone();
                 if self.orders.contains_key(&id) {
                     return Err(OutOfOrder);
                 }
                 let envelope = envelope.into_owned();
-                self.known.restore(id.clone(), envelope.payload_hash(), expires_at);
-                self.add(id, Stage::Received(Box::new(Taken { envelope, expires_at })));
+                self.known
+                    .restore(id.clone(), envelope.payload_hash(), expires_at);
+                self.add(
+                    id,
+                    Stage::Received(Box::new(Taken {
+                        envelope,
+                        expires_at,
+                    })),
+                );
             }
             Record::Claimed { id } => self.advance(&id, |stage| match stage {
                 Stage::Received(taken) | Stage::Claimed(taken) => Ok(Stage::Claimed(taken)),
                 other => Err(other),
             })?,
             Record::Started { id, at } => self.advance(&id, |stage| match stage {
-                Stage::Claimed(taken) => Ok(Stage::Started { taken, at, steps: Vec::new() }),
+                Stage::Claimed(taken) => Ok(Stage::Started {
+                    taken,
+                    at,
+                    steps: Vec::new(),
+                }),
                 other => Err(other),
             })?,
             Record::Step { id, step } => self.advance(&id, |stage| match stage {
-                Stage::Started { taken, at, mut steps } => {
+                Stage::Started {
+                    taken,
+                    at,
+                    mut steps,
+                } => {
                     steps.push(step.into_owned().into());
                     Ok(Stage::Started { taken, at, steps })
                 }
@@ -122,11 +148,19 @@ impl State {
                 }
                 self.orders.remove(&*id);
             }
-            Record::Kept { id, body, is_parked } => {
+            Record::Kept {
+                id,
+                body,
+                is_parked,
+            } => {
                 if self.orders.contains_key(&*id) {
                     return Err(OutOfOrder);
                 }
-                let stage = if is_parked { Stage::Parked } else { Stage::Done };
+                let stage = if is_parked {
+                    Stage::Parked
+                } else {
+                    Stage::Done
+                };
                 self.add(id.into_owned(), stage(body.into_owned()));
             }
         }
@@ -141,23 +175,38 @@ impl State {
     pub(super) fn in_order(&self) -> Vec<(&EnvelopeId, &Stage)> {
         let mut orders: Vec<_> = self.orders.iter().collect();
         orders.sort_by_key(|(_, order)| order.number);
-        orders.into_iter().map(|(id, order)| (id, &order.stage)).collect()
+        orders
+            .into_iter()
+            .map(|(id, order)| (id, &order.stage))
+            .collect()
     }
 
     /// All of it as records, for a new file: applied to nothing they make the same state.
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let instance_id = Cow::Borrowed(self.instance_id.as_str());
-        let first = Record::Journal { format: FORMAT, instance_id };
-        let config = self.config.as_ref().map(|Config { version, settings }| Record::Config {
-            version: *version,
-            settings: Cow::Borrowed(settings),
-        });
-        let known = self.known.iter().map(|(id, sha256, expires_at)| Record::Known {
-            id: Cow::Borrowed(id),
-            sha256,
-            expires_at,
-        });
-        let orders = self.in_order().into_iter().flat_map(|(id, stage)| records_of(id, stage));
+        let first = Record::Journal {
+            format: FORMAT,
+            instance_id,
+        };
+        let config = self
+            .config
+            .as_ref()
+            .map(|Config { version, settings }| Record::Config {
+                version: *version,
+                settings: Cow::Borrowed(settings),
+            });
+        let known = self
+            .known
+            .iter()
+            .map(|(id, sha256, expires_at)| Record::Known {
+                id: Cow::Borrowed(id),
+                sha256,
+                expires_at,
+            });
+        let orders = self
+            .in_order()
+            .into_iter()
+            .flat_map(|(id, stage)| records_of(id, stage));
         [first].into_iter().chain(config).chain(known).chain(orders)
     }
 
@@ -183,10 +232,13 @@ impl State {
     }
 
     fn drop_oldest_parked(&mut self) {
-        let parked = self.in_order().into_iter().filter_map(|(id, stage)| match stage {
-            Stage::Parked(body) => Some((id.clone(), body.as_str().len())),
-            _ => None,
-        });
+        let parked = self
+            .in_order()
+            .into_iter()
+            .filter_map(|(id, stage)| match stage {
+                Stage::Parked(body) => Some((id.clone(), body.as_str().len())),
+                _ => None,
+            });
         let parked: Vec<_> = parked.collect();
         let mut count = parked.len();
         let mut bytes: usize = parked.iter().map(|(_, bytes)| bytes).sum();
@@ -206,21 +258,33 @@ fn records_of<'a>(id: &'a EnvelopeId, stage: &'a Stage) -> Vec<Record<'a>> {
         envelope: Cow::Borrowed(&taken.envelope),
         expires_at: taken.expires_at,
     };
-    let claimed = || Record::Claimed { id: Cow::Borrowed(id) };
+    let claimed = || Record::Claimed {
+        id: Cow::Borrowed(id),
+    };
     let kept = |body, is_parked| {
         let body = Cow::Borrowed(body);
-        vec![Record::Kept { id: Cow::Borrowed(id), body, is_parked }]
+        vec![Record::Kept {
+            id: Cow::Borrowed(id),
+            body,
+            is_parked,
+        }]
     };
     match stage {
         Stage::Received(taken) => vec![received(taken)],
         Stage::Claimed(taken) => vec![received(taken), claimed()],
         Stage::Started { taken, at, steps } => {
-            let started = Record::Started { id: Cow::Borrowed(id), at: *at };
+            let started = Record::Started {
+                id: Cow::Borrowed(id),
+                at: *at,
+            };
             let steps = steps.iter().map(|step| Record::Step {
                 id: Cow::Borrowed(id),
                 step: Cow::Borrowed(step),
             });
-            [received(taken), claimed(), started].into_iter().chain(steps).collect()
+            [received(taken), claimed(), started]
+                .into_iter()
+                .chain(steps)
+                .collect()
         }
         Stage::Done(body) => kept(body, false),
         Stage::Parked(body) => kept(body, true),

@@ -21,13 +21,19 @@ pub(super) fn id(text: &str) -> EnvelopeId {
 /// A proven order to cordon `node`.
 pub(super) fn order(id: &str, node: &str) -> Verified {
     let key = Key::parse(&Secret::new("a key for the journal's tests")).expect("a key");
-    let keys = Keys { current: key, previous: None };
+    let keys = Keys {
+        current: key,
+        previous: None,
+    };
     let payload = json!({
         "type": "action.v1", "id": id, "cluster_id": "c", "expires_at": EXPIRES_AT,
         "action": "cordon_node", "params": {"node": node},
     });
     let envelope = RawEnvelope::signed(&keys, id, NOW, &payload.to_string());
-    let identity = Identity { cluster_id: "c".into(), agent_id: "a".into() };
+    let identity = Identity {
+        cluster_id: "c".into(),
+        agent_id: "a".into(),
+    };
     verify(&keys, &identity, NOW, envelope).expect("proven")
 }
 

@@ -28,7 +28,10 @@ fn a_life_on_a_real_disk() {
     assert_eq!(instance_id.len(), 32);
 
     // A second process waits, even for a journal that it would only read.
-    assert!(matches!(Journal::open(&folder, Disk, NOW), Err(JournalError::Locked)));
+    assert!(matches!(
+        Journal::open(&folder, Disk, NOW),
+        Err(JournalError::Locked)
+    ));
 
     for name in ["received", "claimed", "started", "done", "reported"] {
         journal.received(&order(name, "worker-7")).unwrap();
@@ -38,9 +41,13 @@ fn a_life_on_a_real_disk() {
     }
     let at = time::macros::datetime!(2026-01-01 00:00:00.123 UTC);
     journal.started(&id("started"), at).unwrap();
-    journal.step(&id("started"), "{\"pod\":\"shop/web-1\"}").unwrap();
+    journal
+        .step(&id("started"), "{\"pod\":\"shop/web-1\"}")
+        .unwrap();
     for name in ["done", "reported"] {
-        journal.done(&id(name), &body("{\"status\":\"succeeded\"}")).unwrap();
+        journal
+            .done(&id(name), &body("{\"status\":\"succeeded\"}"))
+            .unwrap();
     }
     journal.reported(&id("reported")).unwrap();
     journal.set_config(3, "{\"batch_size\":5}").unwrap();
@@ -51,14 +58,29 @@ fn a_life_on_a_real_disk() {
     assert_eq!(recovered.beginning, Beginning::Continued { torn_bytes: 0 });
     assert_eq!(journal.instance_id(), instance_id);
     assert_eq!(journal.config(), (3, Some("{\"batch_size\":5}")));
-    let stages: Vec<(&str, &Stage)> =
-        recovered.unfinished.iter().map(|it| (it.envelope.id().as_str(), &it.stage)).collect();
-    let started = Stage::Started { at, steps: vec!["{\"pod\":\"shop/web-1\"}".into()] };
+    let stages: Vec<(&str, &Stage)> = recovered
+        .unfinished
+        .iter()
+        .map(|it| (it.envelope.id().as_str(), &it.stage))
+        .collect();
+    let started = Stage::Started {
+        at,
+        steps: vec!["{\"pod\":\"shop/web-1\"}".into()],
+    };
     assert_eq!(
         stages,
-        [("received", &Stage::Received), ("claimed", &Stage::Claimed), ("started", &started)]
+        [
+            ("received", &Stage::Received),
+            ("claimed", &Stage::Claimed),
+            ("started", &started)
+        ]
     );
-    assert!(recovered.unfinished.iter().all(|it| it.expires_at == EXPIRES_AT));
+    assert!(
+        recovered
+            .unfinished
+            .iter()
+            .all(|it| it.expires_at == EXPIRES_AT)
+    );
     let unsent: Vec<_> = journal.unsent().collect();
     assert_eq!(unsent, [(&id("done"), &body("{\"status\":\"succeeded\"}"))]);
     assert_eq!(names(journal.in_progress()), ["claimed", "started", "done"]);
@@ -72,7 +94,10 @@ fn a_life_on_a_real_disk() {
 #[test]
 fn two_journals_have_two_ids() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    assert_ne!(open(a.path()).0.instance_id(), open(b.path()).0.instance_id());
+    assert_ne!(
+        open(a.path()).0.instance_id(),
+        open(b.path()).0.instance_id()
+    );
 }
 
 #[test]
@@ -91,7 +116,10 @@ fn a_torn_end_is_cut_off() {
         let (journal, recovered) = open(folder.path());
         let torn_bytes = (end - whole.len()) as u64;
         assert_eq!(recovered.beginning, Beginning::Continued { torn_bytes });
-        assert_eq!(names(recovered.unfinished.iter().map(|it| it.envelope.id())), ["a"]);
+        assert_eq!(
+            names(recovered.unfinished.iter().map(|it| it.envelope.id())),
+            ["a"]
+        );
         drop(journal);
         // It was cut off for good.
         let (_, recovered) = open(folder.path());
@@ -153,7 +181,48 @@ fn lines_that_are_lost_are_damage() {
         fewer.remove(n);
         fs.damage("journal", |it| *it = fewer.concat());
         let (_, recovered) = open_model(&fs);
-        assert!(matches!(recovered.beginning, Beginning::Damaged { .. }), "without line {n}");
+        assert!(
+            matches!(recovered.beginning, Beginning::Damaged { .. }),
+            "without line {n}"
+        );
+    }
+}
+
+/// A file in which nothing was appended since it was written: only its seal says that it is whole.
+#[test]
+fn damage_in_a_clean_file_is_noticed_too() {
+    let fs = ModelFs::new(1);
+    let (mut journal, _) = open_model(&fs);
+    for name in ["a", "b"] {
+        journal.received(&order(name, "worker-7")).unwrap();
+        journal.claimed(&id(name)).unwrap();
+    }
+    journal.done(&id("b"), &body("{}")).unwrap();
+    drop(journal);
+    drop(open_model(&fs));
+    let mut content = Vec::new();
+    fs.damage("journal", |it| content.clone_from(it));
+
+    let flipped = (0..content.len()).map(|n| {
+        let mut damaged = content.clone();
+        damaged[n] ^= 1;
+        damaged
+    });
+    let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
+    let without_a_line = (0..lines.len()).map(|n| {
+        let mut fewer = lines.clone();
+        fewer.remove(n);
+        fewer.concat()
+    });
+    let cut = (0..content.len()).map(|n| content[..n].to_vec());
+    for damaged in flipped.chain(without_a_line).chain(cut) {
+        fs.damage("journal", |it| it.clone_from(&damaged));
+        let (_, recovered) = open_model(&fs);
+        let text = String::from_utf8_lossy(&damaged).into_owned();
+        assert!(
+            matches!(recovered.beginning, Beginning::Damaged { .. }),
+            "{text}"
+        );
     }
 }
 
@@ -161,14 +230,27 @@ fn lines_that_are_lost_are_damage() {
 fn what_is_no_journal_is_damage() {
     let long_line = "x".repeat(3 << 20);
     let other_format = line::write(
-        &Record::Journal { format: 2, instance_id: Cow::Borrowed("i") },
+        &Record::Journal {
+            format: 2,
+            instance_id: Cow::Borrowed("i"),
+        },
         0,
     );
-    for content in ["", "\n", "not a journal\n", "\0\0\0\0", &long_line, &other_format] {
+    for content in [
+        "",
+        "\n",
+        "not a journal\n",
+        "\0\0\0\0",
+        &long_line,
+        &other_format,
+    ] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("journal"), content).unwrap();
         let (journal, recovered) = open(folder.path());
-        assert!(matches!(recovered.beginning, Beginning::Damaged { .. }), "{content:.20}");
+        assert!(
+            matches!(recovered.beginning, Beginning::Damaged { .. }),
+            "{content:.20}"
+        );
         assert_eq!(journal.fault(), None);
     }
 }
@@ -182,7 +264,11 @@ fn a_few_damaged_files_are_kept() {
     }
     let mut names = Disk.list(folder.path()).unwrap();
     names.sort();
-    let kept = ["journal.corrupt-1767225603", "journal.corrupt-1767225604", "journal.corrupt-1767225605"];
+    let kept = [
+        "journal.corrupt-1767225603",
+        "journal.corrupt-1767225604",
+        "journal.corrupt-1767225605",
+    ];
     assert_eq!(names, [&["journal"][..], &kept, &["lock"]].concat());
 }
 
@@ -209,7 +295,10 @@ fn ids_stay_known_until_600_s_after_their_time() {
     let (journal, recovered) = Journal::open(Path::new("/state"), fs.clone(), end).unwrap();
     assert_eq!(journal.seen(&done), Seen::New);
     assert_eq!(journal.seen(&still_open), Seen::Duplicate);
-    assert_eq!(names(recovered.unfinished.iter().map(|it| it.envelope.id())), ["open"]);
+    assert_eq!(
+        names(recovered.unfinished.iter().map(|it| it.envelope.id())),
+        ["open"]
+    );
     // A forgotten id can be taken again, and the file with both lives of it can be read.
     drop(journal);
     let (mut journal, _) = open_model(&fs);
@@ -220,7 +309,10 @@ fn ids_stay_known_until_600_s_after_their_time() {
     drop(journal);
     let (_, recovered) = open_model(&fs);
     assert_eq!(recovered.beginning, Beginning::Continued { torn_bytes: 0 });
-    assert_eq!(names(recovered.unfinished.iter().map(|it| it.envelope.id())), ["open", "done"]);
+    assert_eq!(
+        names(recovered.unfinished.iter().map(|it| it.envelope.id())),
+        ["open", "done"]
+    );
 }
 
 #[test]
@@ -278,7 +370,12 @@ fn an_outbox_full_by_bytes() {
 fn calls_out_of_order_change_nothing() {
     let (mut journal, _) = open_model(&ModelFs::new(1));
     let unknown = id("unknown");
-    let out_of_order = |call| Err(JournalError::OutOfOrder { id: id("unknown"), call });
+    let out_of_order = |call| {
+        Err(JournalError::OutOfOrder {
+            id: id("unknown"),
+            call,
+        })
+    };
     assert_eq!(journal.claimed(&unknown), out_of_order("claimed"));
     assert_eq!(journal.done(&unknown, &body("{}")), out_of_order("done"));
     assert_eq!(journal.reported(&unknown), out_of_order("reported"));
@@ -291,20 +388,30 @@ fn calls_out_of_order_change_nothing() {
     assert!(is_out_of_order(journal.received(&order("a", "worker-7"))));
     assert!(is_out_of_order(journal.received(&order("a", "worker-8"))));
     // Never started without a claim, never done without one.
-    assert!(is_out_of_order(journal.started(&a, OffsetDateTime::UNIX_EPOCH)));
+    assert!(is_out_of_order(
+        journal.started(&a, OffsetDateTime::UNIX_EPOCH)
+    ));
     assert!(is_out_of_order(journal.done(&a, &body("{}"))));
     assert!(is_out_of_order(journal.reported(&a)));
     journal.claimed(&a).unwrap();
     journal.claimed(&a).unwrap();
     journal.started(&a, OffsetDateTime::UNIX_EPOCH).unwrap();
     // Never started twice, never forgotten without a result.
-    assert!(is_out_of_order(journal.started(&a, OffsetDateTime::UNIX_EPOCH)));
+    assert!(is_out_of_order(
+        journal.started(&a, OffsetDateTime::UNIX_EPOCH)
+    ));
     assert!(is_out_of_order(journal.dropped(&a)));
     assert!(is_out_of_order(journal.reported(&a)));
     journal.done(&a, &body("{}")).unwrap();
     assert!(is_out_of_order(journal.done(&a, &body("{\"other\":1}"))));
     assert!(is_out_of_order(journal.dropped(&a)));
-    assert_eq!(journal.unsent().map(|(_, body)| body.as_str()).collect::<Vec<_>>(), ["{}"]);
+    assert_eq!(
+        journal
+            .unsent()
+            .map(|(_, body)| body.as_str())
+            .collect::<Vec<_>>(),
+        ["{}"]
+    );
     assert_eq!(journal.fault(), None);
 }
 
@@ -312,10 +419,16 @@ fn calls_out_of_order_change_nothing() {
 fn settings_only_grow() {
     let (mut journal, _) = open_model(&ModelFs::new(1));
     assert_eq!(journal.config(), (0, None));
-    assert_eq!(journal.set_config(0, "{}"), Err(JournalError::NotNewer { current: 0 }));
+    assert_eq!(
+        journal.set_config(0, "{}"),
+        Err(JournalError::NotNewer { current: 0 })
+    );
     journal.set_config(5, "{}").unwrap();
     for version in [0, 4, 5] {
-        assert_eq!(journal.set_config(version, "{}"), Err(JournalError::NotNewer { current: 5 }));
+        assert_eq!(
+            journal.set_config(version, "{}"),
+            Err(JournalError::NotNewer { current: 5 })
+        );
     }
     journal.set_config(u64::MAX, "{\"dry_run\":true}").unwrap();
     assert_eq!(journal.config(), (u64::MAX, Some("{\"dry_run\":true}")));
@@ -334,7 +447,9 @@ fn a_record_that_no_reader_would_take_is_refused() {
     let (mut journal, _) = open_model(&ModelFs::new(1));
     journal.received(&order("a", "worker-7")).unwrap();
     journal.claimed(&id("a")).unwrap();
-    journal.started(&id("a"), OffsetDateTime::UNIX_EPOCH).unwrap();
+    journal
+        .started(&id("a"), OffsetDateTime::UNIX_EPOCH)
+        .unwrap();
     let huge = "x".repeat(MAX_LINE_BYTES);
     assert_eq!(journal.step(&id("a"), &huge), Err(JournalError::TooLong));
     assert_eq!(journal.set_config(1, &huge), Err(JournalError::TooLong));
@@ -364,16 +479,28 @@ fn the_file_stays_small() {
 
 #[test]
 fn a_failed_write_is_a_typed_error_and_no_more_is_written_until_repaired() {
-    for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::ReadOnlyFilesystem] {
+    for kind in [
+        std::io::ErrorKind::StorageFull,
+        std::io::ErrorKind::ReadOnlyFilesystem,
+    ] {
         let fs = ModelFs::new(1);
         let (mut journal, _) = open_model(&fs);
         journal.received(&order("a", "worker-7")).unwrap();
-        fs.plan(Plan::Fail { from: 0, count: 1, kind });
+        fs.plan(Plan::Fail {
+            from: 0,
+            count: 1,
+            kind,
+        });
         let Err(JournalError::NotWritten(fault)) = journal.claimed(&id("a")) else {
             panic!("{kind:?} was not noticed")
         };
         assert_eq!(fault.kind(), kind);
-        assert!(fault.to_string().starts_with("failed to write /state/journal: "), "{fault}");
+        assert!(
+            fault
+                .to_string()
+                .starts_with("failed to write /state/journal: "),
+            "{fault}"
+        );
         assert_eq!(journal.fault(), Some(&fault));
 
         // The disk is well again, and still nothing is appended behind what may be torn.
@@ -401,12 +528,19 @@ fn a_journal_that_can_only_be_read_still_gives_its_results() {
     let instance_id = journal.instance_id().to_owned();
     drop(journal);
     let kind = std::io::ErrorKind::ReadOnlyFilesystem;
-    fs.plan(Plan::Fail { from: 0, count: usize::MAX, kind });
+    fs.plan(Plan::Fail {
+        from: 0,
+        count: usize::MAX,
+        kind,
+    });
     let (mut journal, _) = open_model(&fs);
     assert_eq!(journal.fault().map(IoFault::kind), Some(kind));
     assert_eq!(journal.instance_id(), instance_id);
     assert_eq!(names(journal.unsent().map(|(id, _)| id)), ["a"]);
-    assert!(matches!(journal.may_claim(), Err(JournalError::NotWritten(_))));
+    assert!(matches!(
+        journal.may_claim(),
+        Err(JournalError::NotWritten(_))
+    ));
     assert!(journal.maintain(NOW).is_err());
 }
 
@@ -416,6 +550,8 @@ fn a_folder_that_cannot_be_made_is_a_typed_error() {
     let file = parent.path().join("file");
     fs::write(&file, "").unwrap();
     let opened = Journal::open(&file.join("state"), Disk, NOW).map(|_| ());
-    let Err(JournalError::Unusable(fault)) = opened else { panic!("{opened:?}") };
+    let Err(JournalError::Unusable(fault)) = opened else {
+        panic!("{opened:?}")
+    };
     assert_eq!(fault.kind(), std::io::ErrorKind::NotADirectory);
 }

@@ -111,7 +111,8 @@ fn try_append<F: Fs>(
     line: &str,
     durability: Durability,
 ) -> Result<(), (&'static str, io::Error)> {
-    fs.append(&mut open.file, line.as_bytes()).map_err(|error| ("write", error))?;
+    fs.append(&mut open.file, line.as_bytes())
+        .map_err(|error| ("write", error))?;
     open.bytes += line.len() as u64;
     if durability == Durability::Now {
         fs.sync(&open.file).map_err(|error| ("sync", error))?;
@@ -145,9 +146,16 @@ fn write_new<'a, F: Fs>(
         let _ = fs.remove(&new_path);
         failed(operation, &new_path, false)(error)
     })?;
-    fs.rename(&new_path, &path).map_err(failed("rename to", &path, true))?;
-    fs.sync_folder(folder).map_err(failed("sync", folder, true))?;
-    Ok(OpenFile { file, bytes, synced: bytes, began_with: bytes })
+    fs.rename(&new_path, &path)
+        .map_err(failed("rename to", &path, true))?;
+    fs.sync_folder(folder)
+        .map_err(failed("sync", folder, true))?;
+    Ok(OpenFile {
+        file,
+        bytes,
+        synced: bytes,
+        began_with: bytes,
+    })
 }
 
 fn write_content<'a, F: Fs>(
@@ -160,7 +168,8 @@ fn write_content<'a, F: Fs>(
     let mut bytes = 0;
     let mut write = |piece: &mut String| {
         bytes += piece.len() as u64;
-        fs.append(&mut file, piece.as_bytes()).map_err(|error| ("write", error))?;
+        fs.append(&mut file, piece.as_bytes())
+            .map_err(|error| ("write", error))?;
         piece.clear();
         Ok(bytes)
     };

@@ -3,8 +3,10 @@
 pub mod cordon;
 pub mod drain;
 pub mod evict;
+pub mod guarded;
 pub mod image;
 pub mod label;
+pub mod ownership;
 pub mod scale;
 
 use serde_json::Value;

@@ -8,15 +8,28 @@ fn record(name: &str, id_text: &str) -> Record<'static> {
     match name {
         "received" => {
             let envelope = Cow::Owned(order(id_text, "worker-7").envelope().clone());
-            Record::Received { envelope, expires_at: EXPIRES_AT }
+            Record::Received {
+                envelope,
+                expires_at: EXPIRES_AT,
+            }
         }
         "claimed" => Record::Claimed { id },
         "started" => Record::Started { id, at: 7 },
-        "step" => Record::Step { id, step: Cow::Borrowed("{}") },
-        "done" => Record::Done { id, body: Cow::Owned(body("{}")) },
+        "step" => Record::Step {
+            id,
+            step: Cow::Borrowed("{}"),
+        },
+        "done" => Record::Done {
+            id,
+            body: Cow::Owned(body("{}")),
+        },
         "parked" => Record::Parked { id },
         "closed" => Record::Closed { id },
-        "kept" => Record::Kept { id, body: Cow::Owned(body("{}")), is_parked: false },
+        "kept" => Record::Kept {
+            id,
+            body: Cow::Owned(body("{}")),
+            is_parked: false,
+        },
         other => panic!("no record {other}"),
     }
 }
@@ -41,26 +54,45 @@ fn told(state: &State) -> Vec<String> {
 
 #[test]
 fn which_record_may_follow_which() {
-    let all = ["received", "claimed", "started", "step", "done", "parked", "closed", "kept"];
+    let all = [
+        "received", "claimed", "started", "step", "done", "parked", "closed", "kept",
+    ];
     let cases: [(&[&str], &[&str]); 8] = [
         (&[], &["received", "kept"]),
         (&["received"], &["claimed", "closed"]),
-        (&["received", "claimed"], &["claimed", "started", "done", "closed"]),
+        (
+            &["received", "claimed"],
+            &["claimed", "started", "done", "closed"],
+        ),
         (&["received", "claimed", "started"], &["step", "done"]),
-        (&["received", "claimed", "started", "step"], &["step", "done"]),
+        (
+            &["received", "claimed", "started", "step"],
+            &["step", "done"],
+        ),
         (&["received", "claimed", "done"], &["parked", "closed"]),
         (&["received", "claimed", "done", "parked"], &["closed"]),
         // Long after: an id may come again once it is forgotten.
-        (&["received", "claimed", "done", "closed"], &["received", "kept"]),
+        (
+            &["received", "claimed", "done", "closed"],
+            &["received", "kept"],
+        ),
     ];
     for (before, legal) in cases {
         for next in all {
             let mut state = after(before);
             let old = told(&state);
             let result = state.apply(record(next, "a"));
-            assert_eq!(result.is_ok(), legal.contains(&next), "{next} after {before:?}");
+            assert_eq!(
+                result.is_ok(),
+                legal.contains(&next),
+                "{next} after {before:?}"
+            );
             if result.is_err() {
-                assert_eq!(told(&state), old, "{next} after {before:?} changed something");
+                assert_eq!(
+                    told(&state),
+                    old,
+                    "{next} after {before:?} changed something"
+                );
             }
         }
     }
@@ -85,7 +117,12 @@ fn its_records_make_the_same_state() {
         }
     }
     let settings = Cow::Borrowed("{\"dry_run\":true}");
-    state.apply(Record::Config { version: 3, settings }).expect("config");
+    state
+        .apply(Record::Config {
+            version: 3,
+            settings,
+        })
+        .expect("config");
 
     let mut copy = State::new("the instance".into());
     for record in state.records().skip(1) {
@@ -94,10 +131,19 @@ fn its_records_make_the_same_state() {
     assert_eq!(told(&copy), told(&state));
     assert_eq!(copy.known.len(), lives.len());
     let ids = |state: &State| -> Vec<String> {
-        state.in_order().iter().map(|(id, _)| id.to_string()).collect()
+        state
+            .in_order()
+            .iter()
+            .map(|(id, _)| id.to_string())
+            .collect()
     };
     assert_eq!(ids(&copy), ids(&state));
-    assert_eq!(ids(&copy), ["act_0", "act_1", "act_2", "act_3", "act_4", "act_5", "act_6"]);
+    assert_eq!(
+        ids(&copy),
+        [
+            "act_0", "act_1", "act_2", "act_3", "act_4", "act_5", "act_6"
+        ]
+    );
 }
 
 #[test]
@@ -118,7 +164,13 @@ fn of_many_parked_results_the_oldest_go() {
     for name in ["a", "b", "c"] {
         let id = Cow::Owned(id(name));
         let body = Cow::Owned(body(&large));
-        state.apply(Record::Kept { id, body, is_parked: false }).expect("kept");
+        state
+            .apply(Record::Kept {
+                id,
+                body,
+                is_parked: false,
+            })
+            .expect("kept");
     }
     for name in ["a", "b"] {
         state.apply(record("parked", name)).expect("parked");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::object::str_at;
-use super::resources::Target;
+use super::route::Target;
 use super::status::{Result, Status};
 use crate::http::Request;
 
@@ -27,7 +27,7 @@ pub struct Denial {
 
 /// Authentication and authorization.
 #[derive(Default)]
-pub struct Access(Mutex<State>);
+pub(super) struct Access(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -37,7 +37,7 @@ struct State {
 
 impl Access {
     /// Demands a token, or none.
-    pub fn new(token: Option<String>) -> Access {
+    pub(super) fn new(token: Option<String>) -> Access {
         Access(Mutex::new(State {
             token,
             denials: Vec::new(),
@@ -45,27 +45,27 @@ impl Access {
     }
 
     /// The token that is demanded now.
-    pub fn token(&self) -> Option<String> {
+    pub(super) fn token(&self) -> Option<String> {
         self.lock().token.clone()
     }
 
     /// Demands another from now on: the old one is answered 401.
-    pub fn set_token(&self, token: Option<String>) {
+    pub(super) fn set_token(&self, token: Option<String>) {
         self.lock().token = token;
     }
 
     /// Denies something more.
-    pub fn deny(&self, denial: Denial) {
+    pub(super) fn deny(&self, denial: Denial) {
         self.lock().denials.push(denial);
     }
 
     /// Allows everything again.
-    pub fn allow_all(&self) {
+    pub(super) fn allow_all(&self) {
         self.lock().denials.clear();
     }
 
     /// 401 unless the request bears the token.
-    pub fn authenticate(&self, request: &Request) -> Result<()> {
+    pub(super) fn authenticate(&self, request: &Request) -> Result<()> {
         let state = self.lock();
         let Some(token) = &state.token else {
             return Ok(());
@@ -81,7 +81,7 @@ impl Access {
     }
 
     /// 403 if it is denied.
-    pub fn authorize(&self, verb: &str, target: &Target) -> Result<()> {
+    pub(super) fn authorize(&self, verb: &str, target: &Target) -> Result<()> {
         let label = target.label();
         if self.allows(verb, &label, &target.namespace) {
             return Ok(());
@@ -103,7 +103,7 @@ impl Access {
     }
 
     /// Answers a `SelfSubjectAccessReview`.
-    pub fn review(&self, mut review: Value) -> Value {
+    pub(super) fn review(&self, mut review: Value) -> Value {
         let asked = &review["spec"]["resourceAttributes"];
         let (resource, subresource) = (str_at(asked, "resource"), str_at(asked, "subresource"));
         let mut label = resource.to_owned();

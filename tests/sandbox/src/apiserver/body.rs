@@ -17,7 +17,7 @@ const GZIP_THRESHOLD: usize = 128 << 10;
 const GZIP_LEVEL: u32 = 1;
 
 /// The first form that the client accepts and this server has; 406 if there is none.
-pub fn accepted_form(request: &Request) -> Result<Form> {
+pub(super) fn accepted_form(request: &Request) -> Result<Form> {
     let Some(accept) = request.header("accept") else {
         return Ok(Form::Whole);
     };
@@ -39,12 +39,11 @@ pub fn accepted_form(request: &Request) -> Result<Form> {
             Some(_) => {}
         }
     }
-    let accepted = "only the following media types are accepted: application/json";
-    Err(Status::new(406, accepted))
+    Err(Status::generic(406, "406: Not Acceptable"))
 }
 
 /// A body that is known already.
-pub fn whole(request: &Request, code: u16, json: Vec<u8>) -> Response {
+pub(super) fn whole(request: &Request, code: u16, json: Vec<u8>) -> Response {
     if json.len() < GZIP_THRESHOLD || !accepts_gzip(request) {
         return Response::json(code, json).with_header("cache-control", "no-cache, private");
     }
@@ -56,7 +55,7 @@ pub fn whole(request: &Request, code: u16, json: Vec<u8>) -> Response {
 }
 
 /// A body that is made while it is sent, because it is large.
-pub fn streamed(
+pub(super) fn streamed(
     request: &Request,
     sent: Arc<AtomicU64>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
@@ -80,7 +79,7 @@ pub fn streamed(
 }
 
 /// Whether a body of about this size is better streamed.
-pub fn is_large(bytes: usize) -> bool {
+pub(super) fn is_large(bytes: usize) -> bool {
     bytes >= GZIP_THRESHOLD
 }
 
@@ -92,7 +91,7 @@ fn accepts_gzip(request: &Request) -> bool {
 }
 
 /// Counts what goes out, for the audit.
-pub struct Counted<'a, 'b> {
+pub(super) struct Counted<'a, 'b> {
     /// Where it goes.
     pub chunks: &'a mut Chunks<'b>,
     /// How much it was so far.

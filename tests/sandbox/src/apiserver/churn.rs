@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::object::str_at;
+use super::object::{elements_mut, str_at};
 use super::random::now;
 use super::resources::Resource;
 use super::store::{State, Store};
@@ -12,7 +12,7 @@ const REPLACED: u64 = 10;
 
 /// Changes so many pods and nodes, chosen at random. Of the pods most restart a container or change their readiness;
 /// some go, and another of their owner comes. Returns how many were changed.
-pub fn churn(store: &Store, pods: usize, nodes: usize) -> usize {
+pub(super) fn churn(store: &Store, pods: usize, nodes: usize) -> usize {
     let mut changed = 0;
     for (plural, count) in [("pods", pods), ("nodes", nodes)] {
         let resource = Resource::named("", plural);
@@ -32,20 +32,26 @@ fn sample(state: &mut State, resource: &'static Resource, count: usize) -> Vec<B
     }
     let step = (all / count).max(1);
     let first = state.random.index(step);
-    state.list(resource, "").skip(first).step_by(step).take(count).map(|object| object.key.clone()).collect()
+    state
+        .list(resource, "")
+        .skip(first)
+        .step_by(step)
+        .take(count)
+        .map(|object| object.key.clone())
+        .collect()
 }
 
 fn change(state: &mut State, resource: &'static Resource, key: &str) -> Option<()> {
     let mut object = state.get(resource, key)?.value(resource);
     let now = now();
     if resource.plural == "nodes" {
-        for condition in object["status"]["conditions"].as_array_mut().into_iter().flatten() {
+        for condition in elements_mut(&mut object, "/status/conditions") {
             condition["lastHeartbeatTime"] = now.as_str().into();
         }
     } else if state.random.chance(REPLACED) {
         state.remove(resource, key);
         replace(state, &mut object, &now);
-    } else if let Some(container) = object["status"]["containerStatuses"].get_mut(0) {
+    } else if let Some(container) = elements_mut(&mut object, "/status/containerStatuses").next() {
         container["restartCount"] = (container["restartCount"].as_u64().unwrap_or(0) + 1).into();
         container["lastState"] = json!({"terminated": {
             "exitCode": 137, "reason": "OOMKilled", "startedAt": now, "finishedAt": now,

@@ -2,18 +2,28 @@
 
 use serde_json::{Value, json};
 
+use super::object::elements_mut;
 use super::resources::Resource;
 
 /// Completes an object as its kind demands. What a client may not set is set here, whatever it says.
-pub fn complete(resource: &Resource, object: &mut Value) {
+pub(super) fn complete(resource: &Resource, object: &mut Value) {
     if counts_generations(resource) {
         object["metadata"]["generation"] = 1.into();
+    }
+    show_empty(resource, object);
+    if object.get("spec").is_none() {
+        return;
     }
     let spec = &mut object["spec"];
     match (resource.group, resource.plural) {
         ("", "pods") => {
             pod_spec(spec);
-            for (member, value) in [("serviceAccountName", json!("default")), ("priority", json!(0))] {
+            for (member, value) in [
+                ("enableServiceLinks", json!(true)),
+                ("preemptionPolicy", json!("PreemptLowerPriority")),
+                ("serviceAccountName", json!("default")),
+                ("priority", json!(0)),
+            ] {
                 default(spec, member, value);
             }
             tolerate(spec);
@@ -35,30 +45,79 @@ pub fn complete(resource: &Resource, object: &mut Value) {
                 "deployments" => {
                     default(spec, "progressDeadlineSeconds", 600.into());
                     let rolling = json!({"maxSurge": "25%", "maxUnavailable": "25%"});
-                    default(spec, "strategy", json!({"type": "RollingUpdate", "rollingUpdate": rolling}));
+                    default(
+                        spec,
+                        "strategy",
+                        json!({"type": "RollingUpdate", "rollingUpdate": rolling}),
+                    );
                 }
                 "statefulsets" => {
                     default(spec, "podManagementPolicy", "OrderedReady".into());
-                    default(spec, "updateStrategy", json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}));
+                    default(
+                        spec,
+                        "updateStrategy",
+                        json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}),
+                    );
                 }
                 _ => {}
             }
             pod_spec(&mut spec["template"]["spec"]);
-            object["status"] = if plural == "replicasets" || plural == "statefulsets" { json!({"replicas": 0}) } else { json!({}) };
+            object["status"] = if plural == "replicasets" || plural == "statefulsets" {
+                json!({"replicas": 0})
+            } else {
+                json!({})
+            };
         }
         ("policy", _) => {
-            object["status"] =
-                json!({"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0});
+            object["status"] = json!({"disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0, "expectedPods": 0});
         }
-        ("autoscaling", _) => object["status"] = json!({"currentReplicas": 0, "desiredReplicas": 0}),
+        ("autoscaling", _) => {
+            object["status"] = json!({"currentReplicas": 0, "desiredReplicas": 0});
+        }
         ("batch", _) => object["status"] = json!({}),
         _ => {}
     }
 }
 
 /// Whether a change of its spec makes a new generation.
-pub fn counts_generations(resource: &Resource) -> bool {
+pub(super) fn counts_generations(resource: &Resource) -> bool {
     matches!(resource.group, "apps" | "policy" | "batch")
+}
+
+/// What a Go struct shows though nobody set it: what is no pointer is there, and a required list is null.
+pub(super) fn show_empty(resource: &Resource, object: &mut Value) {
+    let empty: &[(&str, Value)] = match resource.plural {
+        "pods" => &[("spec", json!({"containers": null})), ("status", json!({}))],
+        "nodes" => {
+            let information = json!({
+                "machineID": "", "systemUUID": "", "bootID": "", "kernelVersion": "", "osImage": "",
+                "containerRuntimeVersion": "", "kubeletVersion": "", "kubeProxyVersion": "",
+                "operatingSystem": "", "architecture": "",
+            });
+            let endpoints = json!({"kubeletEndpoint": {"Port": 0}});
+            &[
+                ("spec", json!({})),
+                (
+                    "status",
+                    json!({"daemonEndpoints": endpoints, "nodeInfo": information}),
+                ),
+            ]
+        }
+        "events" => &[
+            ("involvedObject", json!({})),
+            ("source", json!({})),
+            ("firstTimestamp", Value::Null),
+            ("lastTimestamp", Value::Null),
+            ("eventTime", Value::Null),
+            ("reportingComponent", json!("")),
+            ("reportingInstance", json!("")),
+        ],
+        "configmaps" => &[],
+        _ => &[("spec", json!({}))],
+    };
+    for (member, value) in empty {
+        default(object, member, value.clone());
+    }
 }
 
 fn default(object: &mut Value, member: &str, value: Value) {
@@ -77,7 +136,7 @@ fn pod_spec(spec: &mut Value) {
     ] {
         default(spec, member, value);
     }
-    for container in spec["containers"].as_array_mut().into_iter().flatten() {
+    for container in elements_mut(spec, "/containers") {
         for (member, value) in [
             ("resources", json!({})),
             ("terminationMessagePath", json!("/dev/termination-log")),
@@ -92,8 +151,14 @@ fn pod_spec(spec: &mut Value) {
 /// Admission lets every pod stay for five minutes on a node that fails.
 fn tolerate(spec: &mut Value) {
     let mut tolerations = spec["tolerations"].as_array().cloned().unwrap_or_default();
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        if !tolerations.iter().any(|it| it["key"] == key || it["key"].is_null()) {
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
+        if !tolerations
+            .iter()
+            .any(|it| it["key"] == key || it["key"].is_null())
+        {
             tolerations
                 .push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
         }
@@ -102,11 +167,15 @@ fn tolerate(spec: &mut Value) {
 }
 
 /// The quality of service that follows from requests and limits.
-pub fn qos_class(spec: &Value) -> &'static str {
+pub(super) fn qos_class(spec: &Value) -> &'static str {
     let containers = || spec["containers"].as_array().into_iter().flatten();
-    let amount = |container: &Value, kind: &str, resource: &str| container["resources"][kind][resource].clone();
+    let amount = |container: &Value, kind: &str, resource: &str| {
+        container["resources"][kind][resource].clone()
+    };
     let none = containers().all(|it| {
-        ["cpu", "memory"].iter().all(|what| amount(it, "requests", what).is_null() && amount(it, "limits", what).is_null())
+        ["cpu", "memory"].iter().all(|what| {
+            amount(it, "requests", what).is_null() && amount(it, "limits", what).is_null()
+        })
     });
     let all = containers().all(|it| {
         ["cpu", "memory"].iter().all(|what| {
@@ -128,9 +197,16 @@ mod tests {
 
     #[test]
     fn knows_the_quality_of_service() {
-        let spec = |resources: Value| json!({"containers": [{"name": "a", "resources": resources}]});
+        let spec =
+            |resources: Value| json!({"containers": [{"name": "a", "resources": resources}]});
         assert_eq!(qos_class(&spec(json!({}))), "BestEffort");
-        assert_eq!(qos_class(&spec(json!({"requests": {"cpu": "1"}}))), "Burstable");
-        assert_eq!(qos_class(&spec(json!({"limits": {"cpu": "1", "memory": "1Gi"}}))), "Guaranteed");
+        assert_eq!(
+            qos_class(&spec(json!({"requests": {"cpu": "1"}}))),
+            "Burstable"
+        );
+        assert_eq!(
+            qos_class(&spec(json!({"limits": {"cpu": "1", "memory": "1Gi"}}))),
+            "Guaranteed"
+        );
     }
 }

@@ -8,7 +8,7 @@ use super::resources::{RESOURCES, Resource};
 use crate::http::{Request, Response};
 
 /// Answers what is no resource.
-pub fn other(api: &Api, request: &Request) -> Response {
+pub(super) fn other(api: &Api, request: &Request) -> Response {
     match request.path.trim_end_matches('/') {
         "/version" => Response::json(200, version(&api.options.version).to_string()),
         "/healthz" | "/livez" | "/readyz" => Response::text(200, "ok"),
@@ -24,7 +24,12 @@ pub fn other(api: &Api, request: &Request) -> Response {
                 .flatten()
                 .find(|it| it["name"] == path[6..])
             {
-                Some(group) => Response::json(200, group.to_string()),
+                Some(group) => {
+                    let mut group = group.clone();
+                    group["kind"] = "APIGroup".into();
+                    group["apiVersion"] = "v1".into();
+                    Response::json(200, group.to_string())
+                }
                 None => unknown(),
             }
         }
@@ -33,12 +38,12 @@ pub fn other(api: &Api, request: &Request) -> Response {
 }
 
 /// What no handler knows is answered as text, as Go's own multiplexer does it.
-pub fn unknown() -> Response {
+pub(super) fn unknown() -> Response {
     Response::text(404, "404 page not found\n").with_header("x-content-type-options", "nosniff")
 }
 
 /// The resources of a group and version.
-pub fn resources(minor: u32, group: &str, version: &str) -> Response {
+pub(super) fn resources(minor: u32, group: &str, version: &str) -> Response {
     let served = RESOURCES
         .iter()
         .filter(|it| (it.group, it.version) == (group, version) && it.served_by(minor));
@@ -130,7 +135,7 @@ fn groups(api: &Api) -> Value {
                 .into_iter()
                 .map(|version| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
                 .collect();
-            json!({"name": group, "preferredVersion": versions[0], "versions": versions})
+            json!({"name": group, "versions": versions, "preferredVersion": versions[0]})
         })
         .collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})

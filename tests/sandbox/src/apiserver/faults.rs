@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::status::Status;
 use crate::http::{Misbehaviour, Response};
@@ -49,6 +50,13 @@ pub enum Effect {
         /// The body.
         #[serde(default)]
         text: String,
+    },
+    /// Any JSON, such as a `Status` of a failure within a 201.
+    Json {
+        /// The HTTP code.
+        code: u16,
+        /// The body.
+        body: Value,
     },
     /// Goes on after so many milliseconds.
     Delay(u64),
@@ -135,11 +143,11 @@ impl Fault {
 
 /// The failures that are due.
 #[derive(Default)]
-pub struct Faults(Mutex<Vec<Fault>>);
+pub(super) struct Faults(Mutex<Vec<Fault>>);
 
 /// What is to be done to a request, all its faults taken together.
 #[derive(Default)]
-pub struct Verdict {
+pub(super) struct Verdict {
     /// How long it waits first.
     pub delay: Duration,
     /// What is answered in place of the truth.
@@ -150,22 +158,22 @@ pub struct Verdict {
 
 impl Faults {
     /// Adds one.
-    pub fn add(&self, fault: Fault) {
+    pub(super) fn add(&self, fault: Fault) {
         self.lock().push(fault);
     }
 
     /// Removes all.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.lock().clear();
     }
 
     /// Those that are still due.
-    pub fn list(&self) -> Vec<Fault> {
+    pub(super) fn list(&self) -> Vec<Fault> {
         self.lock().clone()
     }
 
     /// Judges a request, and counts it against the faults that match.
-    pub fn judge(&self, verb: &str, resource: &str, name: &str) -> Verdict {
+    pub(super) fn judge(&self, verb: &str, resource: &str, name: &str) -> Verdict {
         let mut verdict = Verdict::default();
         self.lock().retain_mut(|fault| {
             if !fault.befalls(verb, resource, name) {
@@ -216,9 +224,12 @@ impl Effect {
                     None => response,
                 });
             }
+            Effect::Json { code, body } => {
+                verdict.answer = Some(Response::json(*code, body.to_string()));
+            }
             Effect::Delay(millis) => verdict.delay += Duration::from_millis(*millis),
             Effect::NotJson => {
-                verdict.answer = Some(Response::json(200, "<html>not what you think</html>"))
+                verdict.answer = Some(Response::json(200, "<html>not what you think</html>"));
             }
             Effect::Cut(after) => verdict.misbehaviour = Some(Misbehaviour::CutBody(*after)),
             Effect::Reset(after) => verdict.misbehaviour = Some(Misbehaviour::ResetBody(*after)),

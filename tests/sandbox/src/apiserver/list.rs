@@ -9,15 +9,32 @@ use serde_json::{Value, json};
 use super::Call;
 use super::body;
 use super::object::{Form, Object};
+use super::resources::Resource;
 use super::selector::Selector;
 use super::status::{Result, Status};
 use super::store::State;
 use crate::http::Response;
 
-/// Said when a list cannot go on at its version. The end of the real message is left out.
+/// Said when a list cannot go on at its version.
 const EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. \
     You can start a new list without the continue parameter, or use the continue token in this response \
-    to retrieve the remainder of the results.";
+    to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - \
+    objects that were created, modified, or deleted between the time the first chunk was returned and now may show up \
+    in the list.";
+/// Said when a list cannot begin at a version.
+const TOO_OLD: &str = "The resourceVersion for the provided list is too old.";
+
+/// What messages about a list's parameters name.
+static LIST_OPTIONS: Resource = Resource {
+    group: "meta.k8s.io",
+    version: "v1",
+    plural: "ListOptions",
+    kind: "ListOptions",
+    namespaced: false,
+    subresources: &[],
+    fields: &[],
+    minors: (0, u32::MAX),
+};
 
 /// A page of a list.
 struct Page {
@@ -35,7 +52,7 @@ struct Continue {
 }
 
 /// Answers a list.
-pub fn list(call: &Call<'_>) -> Result<Response> {
+pub(super) fn list(call: &Call<'_>) -> Result<Response> {
     let form = body::accepted_form(call.request)?;
     let resource = call.target.resource;
     let selector = call.selector()?;
@@ -44,8 +61,8 @@ pub fn list(call: &Call<'_>) -> Result<Response> {
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
     if let Some((token, remaining)) = &page.rest {
         metadata["continue"] = token.as_str().into();
-        if let Some(remaining) = remaining {
-            metadata["remainingItemCount"] = (*remaining).into();
+        if let Some(remaining) = remaining.filter(|_| form == Form::Whole) {
+            metadata["remainingItemCount"] = remaining.into();
         }
     }
     let (kind, version) = match form {
@@ -56,12 +73,12 @@ pub fn list(call: &Call<'_>) -> Result<Response> {
         r#"{{"kind":"{kind}List","apiVersion":"{version}","metadata":{metadata},"items":["#
     );
     Ok(answer(call, head, page.objects, move |object, out| {
-        object.write_item(resource, form, out)
+        object.write_item(resource, form, out);
     }))
 }
 
 /// Sends a list made of a head, which ends with `[`, and items.
-pub fn answer(
+pub(super) fn answer(
     call: &Call<'_>,
     head: String,
     objects: Vec<Arc<Object>>,
@@ -95,7 +112,16 @@ fn read(call: &Call<'_>, state: &mut State, selector: &Selector) -> Result<Page>
     let resource = call.target.resource;
     let namespace = call.target.namespace.as_str();
     let wanted = call.request.query("resourceVersion").unwrap_or_default();
-    let exact = call.request.query("resourceVersionMatch") == Some("Exact");
+    let exactness = call.request.query("resourceVersionMatch");
+    if exactness.is_some() && wanted.is_empty() {
+        let why = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided";
+        return Err(Status::invalid(
+            &LIST_OPTIONS,
+            "",
+            "resourceVersionMatch",
+            why,
+        ));
+    }
     // Version 0 is answered from the watch cache, which knows no pages.
     let limit = match call.number("limit")? {
         Some(0) | None => usize::MAX,
@@ -118,7 +144,14 @@ fn read(call: &Call<'_>, state: &mut State, selector: &Selector) -> Result<Page>
         Some(start) => start.revision,
         None => match wanted {
             "" | "0" => None,
-            wanted => asked_revision(state, wanted, exact || limit < usize::MAX)?,
+            wanted => {
+                // A page at a version is of exactly that version, unless the request says otherwise.
+                let exact = match exactness {
+                    Some(exactness) => exactness == "Exact",
+                    None => limit < usize::MAX,
+                };
+                asked_revision(state, wanted, exact)?
+            }
         },
     };
 
@@ -135,15 +168,17 @@ fn read(call: &Call<'_>, state: &mut State, selector: &Selector) -> Result<Page>
         return Ok(page);
     };
     let Some(snapshot) = state.snapshot(resource, revision) else {
-        let start = start.map(|start| {
+        let Some(start) = start else {
+            return Err(Status::expired(TOO_OLD));
+        };
+        let mut status = Status::expired(EXPIRED);
+        status.continue_token = Some(
             Continue {
                 revision: None,
                 start: start.start,
             }
-            .encode()
-        });
-        let mut status = Status::expired(EXPIRED);
-        status.continue_token = start;
+            .encode(),
+        );
         return Err(status);
     };
     let prefix = if namespace.is_empty() {
@@ -192,14 +227,10 @@ fn take<'a>(
 
 /// The version to list at, if it must be this one.
 fn asked_revision(state: &State, wanted: &str, exact: bool) -> Result<Option<u64>> {
-    let wanted: u64 = wanted.parse().map_err(|_| {
-        Status::bad_request(format!(
-            "resourceVersion: Invalid value: {wanted:?}: strconv.ParseUint"
-        ))
-    })?;
+    let wanted: u64 = wanted.parse().map_err(|_| Status::not_a_version(wanted))?;
     if wanted > state.revision {
         let message = format!(
-            "Too large resource version: {wanted}, current: {}",
+            "Timeout: Too large resource version: {wanted}, current: {}",
             state.revision
         );
         let cause = "ResourceVersionTooLarge";
@@ -222,7 +253,9 @@ impl Continue {
 
     fn decode(token: &str) -> Result<Continue> {
         let invalid = || {
-            Status::bad_request("continue key is not valid: encoded continue token is malformed")
+            Status::bad_request(
+                "invalid continue token: continue key is not valid: encoded continue token is malformed",
+            )
         };
         let json = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid())?;
         let token: Value = serde_json::from_slice(&json).map_err(|_| invalid())?;

@@ -3,11 +3,18 @@
 use serde_json::{Map, Value, json};
 
 /// Members of metadata that the server writes itself, and that nobody owns.
-const UNOWNED: &[&str] =
-    &["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "name", "namespace"];
+const UNOWNED: &[&str] = &[
+    "managedFields",
+    "resourceVersion",
+    "generation",
+    "uid",
+    "creationTimestamp",
+    "name",
+    "namespace",
+];
 
 /// Records a manager's change of an object: what it changed is its own from now on, and no one else's.
-pub fn record(old: &Value, new: &mut Value, manager: &str, subresource: &str, time: &str) {
+pub(super) fn record(old: &Value, new: &mut Value, manager: &str, subresource: &str, time: &str) {
     let mut changes = changed("", old, new);
     if let Some(members) = changes.as_object_mut() {
         members.retain(|key, fields| match key.as_str() {
@@ -16,9 +23,14 @@ pub fn record(old: &Value, new: &mut Value, manager: &str, subresource: &str, ti
             _ => true,
         });
     }
-    let mut entries = old["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
+    let mut entries = old["metadata"]["managedFields"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     if changes.as_object().is_none_or(Map::is_empty) {
-        new["metadata"]["managedFields"] = entries.into();
+        if !entries.is_empty() {
+            new["metadata"]["managedFields"] = entries.into();
+        }
         return;
     }
     let version = new["apiVersion"].clone();
@@ -26,7 +38,10 @@ pub fn record(old: &Value, new: &mut Value, manager: &str, subresource: &str, ti
         subtract(&mut entry["fieldsV1"], &changes);
     }
     let own = entries.iter_mut().find(|entry| {
-        let part = entry.get("subresource").and_then(Value::as_str).unwrap_or_default();
+        let part = entry
+            .get("subresource")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         entry["manager"] == manager && entry["operation"] == "Update" && part == subresource
     });
     if let Some(own) = own {
@@ -42,7 +57,11 @@ pub fn record(old: &Value, new: &mut Value, manager: &str, subresource: &str, ti
         }
         entries.push(entry);
     }
-    entries.retain(|entry| entry["fieldsV1"].as_object().is_some_and(|fields| !fields.is_empty()));
+    entries.retain(|entry| {
+        entry["fieldsV1"]
+            .as_object()
+            .is_some_and(|fields| !fields.is_empty())
+    });
     new["metadata"]["managedFields"] = entries.into();
 }
 
@@ -54,14 +73,23 @@ fn changed(name: &str, old: &Value, new: &Value) -> Value {
             for (key, value) in members {
                 let unowned = name == "metadata" && UNOWNED.contains(&key.as_str());
                 if !unowned && old.get(key) != Some(value) {
-                    fields.insert(format!("f:{key}"), changed(key, old.get(key).unwrap_or(&Value::Null), value));
+                    fields.insert(
+                        format!("f:{key}"),
+                        changed(key, old.get(key).unwrap_or(&Value::Null), value),
+                    );
                 }
             }
         }
         Value::Array(elements) => {
-            let Some(key) = element_key(elements) else { return json!({}) };
+            let Some(key) = element_key(elements) else {
+                return json!({});
+            };
             for element in elements {
-                let before = old.as_array().into_iter().flatten().find(|it| it[key] == element[key]);
+                let before = old
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .find(|it| it[key] == element[key]);
                 if before != Some(element) {
                     let fields_of = changed("", before.unwrap_or(&Value::Null), element);
                     fields.insert(format!("k:{}", json!({key: element[key]})), fields_of);
@@ -76,11 +104,14 @@ fn changed(name: &str, old: &Value, new: &Value) -> Value {
 /// What tells the elements of a list apart; none for a list that is owned as a whole.
 fn element_key(elements: &[Value]) -> Option<&'static str> {
     let keys = ["name", "type", "uid", "mountPath"];
-    keys.into_iter().find(|key| !elements.is_empty() && elements.iter().all(|it| it[*key].is_string()))
+    keys.into_iter()
+        .find(|key| !elements.is_empty() && elements.iter().all(|it| it[*key].is_string()))
 }
 
 fn add(target: &mut Value, more: Value) {
-    let (Some(fields), Value::Object(more)) = (target.as_object_mut(), more) else { return };
+    let (Some(fields), Value::Object(more)) = (target.as_object_mut(), more) else {
+        return;
+    };
     for (key, value) in more {
         match fields.get_mut(&key) {
             Some(field) => add(field, value),
@@ -91,9 +122,13 @@ fn add(target: &mut Value, more: Value) {
 
 /// Removes the leaves of `less`, and what is empty without them.
 fn subtract(target: &mut Value, less: &Value) {
-    let (Some(fields), Some(less)) = (target.as_object_mut(), less.as_object()) else { return };
+    let (Some(fields), Some(less)) = (target.as_object_mut(), less.as_object()) else {
+        return;
+    };
     for (key, value) in less {
-        let Some(field) = fields.get_mut(key) else { continue };
+        let Some(field) = fields.get_mut(key) else {
+            continue;
+        };
         subtract(field, value);
         let is_leaf = value.as_object().is_none_or(Map::is_empty);
         if is_leaf || field.as_object().is_some_and(Map::is_empty) {
@@ -116,8 +151,14 @@ mod tests {
         record(&created, &mut scaled, "hpa", "scale", "t2");
         let entries = scaled["metadata"]["managedFields"].as_array().unwrap();
         assert_eq!(entries[0]["fieldsV1"], json!({"f:spec": {"f:paused": {}}}));
-        assert_eq!(entries[1]["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
-        assert_eq!((&entries[1]["manager"], &entries[1]["subresource"]), (&json!("hpa"), &json!("scale")));
+        assert_eq!(
+            entries[1]["fieldsV1"],
+            json!({"f:spec": {"f:replicas": {}}})
+        );
+        assert_eq!(
+            (&entries[1]["manager"], &entries[1]["subresource"]),
+            (&json!("hpa"), &json!("scale"))
+        );
     }
 
     #[test]
@@ -127,6 +168,9 @@ mod tests {
         new["spec"]["containers"][1]["image"] = "2".into();
         record(&old, &mut new, "m", "", "t");
         let fields = &new["metadata"]["managedFields"][0]["fieldsV1"];
-        assert_eq!(fields, &json!({"f:spec": {"f:containers": {"k:{\"name\":\"b\"}": {"f:image": {}}}}}));
+        assert_eq!(
+            fields,
+            &json!({"f:spec": {"f:containers": {"k:{\"name\":\"b\"}": {"f:image": {}}}}})
+        );
     }
 }

@@ -17,7 +17,6 @@ use super::list;
 use super::object::{Object, str_at};
 use super::random::{hash, now, timestamp};
 use super::resources::Resource;
-use super::serve::method_not_allowed;
 use super::status::{Result, Status};
 use crate::http::Response;
 
@@ -66,14 +65,14 @@ impl Default for MetricsMode {
 }
 
 /// The Metrics API's state.
-pub struct Metrics {
+pub(super) struct Metrics {
     mode: Mutex<MetricsMode>,
     resolution: Duration,
 }
 
 impl Metrics {
     /// New numbers each `resolution`.
-    pub fn new(resolution: Duration) -> Metrics {
+    pub(super) fn new(resolution: Duration) -> Metrics {
         Metrics {
             mode: Mutex::default(),
             resolution: resolution.max(Duration::from_millis(1)),
@@ -81,7 +80,7 @@ impl Metrics {
     }
 
     /// How it behaves.
-    pub fn mode(&self) -> MetricsMode {
+    pub(super) fn mode(&self) -> MetricsMode {
         self.mode
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -89,7 +88,7 @@ impl Metrics {
     }
 
     /// Behaves so from now on.
-    pub fn set_mode(&self, mode: MetricsMode) {
+    pub(super) fn set_mode(&self, mode: MetricsMode) {
         *self.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
     }
 }
@@ -105,7 +104,7 @@ struct Round {
 }
 
 /// Answers a request for usage.
-pub fn serve(call: &Call<'_>, verb: &str) -> Result<Response> {
+pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response> {
     let mode = call.api.metrics.mode();
     match mode.availability {
         Availability::Available => {}
@@ -117,7 +116,7 @@ pub fn serve(call: &Call<'_>, verb: &str) -> Result<Response> {
         "list" => list(call, &mode),
         "create" | "update" => put(call),
         "delete" => remove(call),
-        _ => Err(method_not_allowed()),
+        _ => Err(Status::method_not_allowed()),
     }
 }
 
@@ -126,12 +125,13 @@ fn list(call: &Call<'_>, mode: &MetricsMode) -> Result<Response> {
     let selector = call.selector()?;
     let (measured, mut written) = {
         let state = call.api.store.read();
-        let measured: Vec<Arc<Object>> = match mode.automatic {
-            true => state
+        let measured: Vec<Arc<Object>> = if mode.automatic {
+            state
                 .list(measured(resource), &call.target.namespace)
                 .cloned()
-                .collect(),
-            false => Vec::new(),
+                .collect()
+        } else {
+            Vec::new()
         };
         let written = state.list(resource, &call.target.namespace).cloned();
         (
@@ -153,7 +153,7 @@ fn list(call: &Call<'_>, mode: &MetricsMode) -> Result<Response> {
     let head =
         format!(r#"{{"kind":"{kind}List","apiVersion":"{version}","metadata":{{}},"items":["#);
     Ok(list::answer(call, head, objects, move |object, out| {
-        round.write(object, out)
+        round.write(object, out);
     }))
 }
 
@@ -278,9 +278,9 @@ impl Round {
             metadata["labels"] = labels.collect::<serde_json::Map<_, _>>().into();
         }
         // Each was measured at its own moment of the round, over about a round.
-        let jitter = hash(&object.key) % 1000;
-        let age = self.resolution.mul_f64(jitter as f64 / 2000.0);
-        let window = self.resolution.as_secs_f64() * (0.95 + jitter as f64 / 10_000.0);
+        let jitter = u32::try_from(hash(&object.key) % 1000).unwrap_or_default();
+        let age = self.resolution * jitter / 2000;
+        let window = (self.resolution * (950 + jitter / 10) / 1000).as_secs_f64();
         let time = timestamp(self.at - age);
         out.extend_from_slice(
             format!(r#"{{"metadata":{metadata},"timestamp":"{time}","window":"{window:.3}s","#)

@@ -3,7 +3,7 @@
 //! ```text
 //!  serve     one request: fault? token? path -> verb; recorded in `audit`
 //!    list watch        read the store                    selector body
-//!    write patch       change it                         validate managed
+//!    create write patch delete   change it               defaults validate managed
 //!    eviction scale    the two subresources with rules
 //!    metrics           usage of the pods in the store
 //!    discovery access  what there is, and who may
@@ -20,7 +20,9 @@ mod audit;
 mod body;
 mod churn;
 mod controllers;
+mod create;
 mod defaults;
+mod delete;
 mod discovery;
 mod eviction;
 mod faults;
@@ -34,6 +36,7 @@ mod patch;
 mod quantity;
 mod random;
 mod resources;
+mod route;
 mod scale;
 mod selector;
 mod serve;
@@ -64,7 +67,7 @@ use access::Access;
 use controllers::Controllers;
 use faults::Faults;
 use metrics::Metrics;
-use resources::Target;
+use route::Target;
 use selector::Selector;
 use status::Result;
 use store::Store;

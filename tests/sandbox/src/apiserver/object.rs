@@ -10,7 +10,7 @@ use super::resources::Resource;
 
 /// One version of an object. Never changed: a write makes another.
 #[derive(Debug)]
-pub struct Object {
+pub(super) struct Object {
     /// The `resourceVersion` as the number it is here.
     pub revision: u64,
     /// `namespace/name`, or the name alone.
@@ -23,7 +23,7 @@ pub struct Object {
 
 /// What selectors and the Metrics API need of an object.
 #[derive(Debug, Default)]
-pub struct Index {
+pub(super) struct Index {
     /// `metadata.uid`.
     pub uid: Box<str>,
     /// `metadata.labels`.
@@ -38,7 +38,7 @@ pub struct Index {
 
 /// An amount of CPU and memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub(super) struct Usage {
     /// The container; empty for a node.
     pub name: Box<str>,
     /// CPU in thousandths of a core.
@@ -49,7 +49,7 @@ pub struct Usage {
 
 /// How an object is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(super) enum Form {
     /// As itself.
     Whole,
     /// As `PartialObjectMetadata`.
@@ -58,7 +58,7 @@ pub enum Form {
 
 impl Object {
     /// Makes the stored form of an object whose metadata is complete.
-    pub fn new(resource: &'static Resource, revision: u64, mut value: Value) -> Object {
+    pub(super) fn new(resource: &'static Resource, revision: u64, mut value: Value) -> Object {
         if let Some(members) = value.as_object_mut() {
             members.remove("kind");
             members.remove("apiVersion");
@@ -75,21 +75,21 @@ impl Object {
     }
 
     /// Its name.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.key
             .split_once('/')
             .map_or(&*self.key, |(_, name)| name)
     }
 
     /// Its namespace; empty if it has none.
-    pub fn namespace(&self) -> &str {
+    pub(super) fn namespace(&self) -> &str {
         self.key
             .split_once('/')
             .map_or("", |(namespace, _)| namespace)
     }
 
     /// The value of a label.
-    pub fn label(&self, key: &str) -> Option<&str> {
+    pub(super) fn label(&self, key: &str) -> Option<&str> {
         self.index
             .labels
             .iter()
@@ -98,7 +98,7 @@ impl Object {
     }
 
     /// The value of a field that may be selected; empty if it has none.
-    pub fn field(&self, path: &str) -> &str {
+    pub(super) fn field(&self, path: &str) -> &str {
         match path {
             "metadata.name" => self.name(),
             "metadata.namespace" => self.namespace(),
@@ -112,7 +112,7 @@ impl Object {
     }
 
     /// The object as a value, with its kind and version.
-    pub fn value(&self, resource: &Resource) -> Value {
+    pub(super) fn value(&self, resource: &Resource) -> Value {
         let mut value: Value = serde_json::from_slice(&self.json).unwrap_or_default();
         value["kind"] = resource.kind.into();
         value["apiVersion"] = resource.api_version().into();
@@ -120,7 +120,7 @@ impl Object {
     }
 
     /// Appends it as it stands alone or in a watch: with kind and version, those first as the real server has them.
-    pub fn write(&self, resource: &Resource, form: Form, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, resource: &Resource, form: Form, out: &mut Vec<u8>) {
         match form {
             Form::Whole => {
                 let (kind, version) = (resource.kind, resource.api_version());
@@ -140,7 +140,7 @@ impl Object {
     }
 
     /// Appends it as it stands in a list: there a whole object has neither kind nor version.
-    pub fn write_item(&self, resource: &Resource, form: Form, out: &mut Vec<u8>) {
+    pub(super) fn write_item(&self, resource: &Resource, form: Form, out: &mut Vec<u8>) {
         match form {
             Form::Whole => out.extend_from_slice(&self.json),
             Form::Metadata => self.write(resource, form, out),
@@ -160,7 +160,7 @@ fn metadata(json: &[u8]) -> &str {
 
 impl Index {
     /// Reads it off an object.
-    pub fn of(resource: &'static Resource, value: &Value) -> Index {
+    pub(super) fn of(resource: &'static Resource, value: &Value) -> Index {
         let metadata = &value["metadata"];
         let labels = metadata["labels"].as_object().into_iter().flatten();
         let is_core = resource.group.is_empty();
@@ -214,11 +214,15 @@ fn requests(spec: &Value) -> Box<[Usage]> {
 }
 
 fn usage(name: &str, amounts: &Value) -> Usage {
-    let amount = |resource: &str| quantity::parse(str_at(amounts, resource));
+    let positive = |amount: Option<i64>| {
+        amount
+            .and_then(|amount| u64::try_from(amount).ok())
+            .unwrap_or(0)
+    };
     Usage {
         name: name.into(),
-        cpu_millis: amount("cpu").map_or(0, |cores| (cores * 1000.0) as u64),
-        memory: amount("memory").map_or(0, |bytes| bytes as u64),
+        cpu_millis: positive(quantity::millis(str_at(amounts, "cpu"))),
+        memory: positive(quantity::whole(str_at(amounts, "memory"))),
     }
 }
 
@@ -229,8 +233,21 @@ fn started(status: &Value) -> i64 {
     random::parse_time(str_at(status, "startTime")).map_or(1, time::OffsetDateTime::unix_timestamp)
 }
 
+/// The elements of a list at a JSON pointer; none where there is no list. Unlike `value["a"]["b"]`, which puts a null
+/// where nothing is as soon as it may be changed.
+pub(super) fn elements_mut<'a>(
+    value: &'a mut Value,
+    pointer: &str,
+) -> impl Iterator<Item = &'a mut Value> {
+    value
+        .pointer_mut(pointer)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+}
+
 /// A member that is a text; empty if it is none.
-pub fn str_at<'a>(value: &'a Value, member: &str) -> &'a str {
+pub(super) fn str_at<'a>(value: &'a Value, member: &str) -> &'a str {
     value
         .get(member)
         .and_then(Value::as_str)

@@ -8,6 +8,9 @@ use std::time::Duration;
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
     pub address: String,
+    /// Whether it speaks TLS, with a certificate of a CA of its own for 127.0.0.1 and localhost. A service account's pod
+    /// reaches its API server in no other way.
+    pub tls: bool,
     /// The version it says it is, and whose resources it serves.
     pub version: String,
     /// The bearer token it demands; none lets everybody in.
@@ -27,9 +30,6 @@ pub struct Options {
     /// Whether a pod that is deleted goes at once, as if its node's kubelet had no work with it. Otherwise it stays
     /// terminating until the controllers' kubelet, or a deletion without grace, removes it.
     pub delete_pods_at_once: bool,
-    /// The HTTP code of an eviction that two budgets forbid. The real server writes its `Status` with code 500 into
-    /// the body of a 201; the documentation of the API promises a 500.
-    pub overlapping_budgets_code: u16,
 }
 
 /// The two ways in which servers say that a watch's version is too old.
@@ -45,16 +45,16 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             address: "127.0.0.1:0".to_owned(),
+            tls: false,
             version: "v1.20.2".to_owned(),
             token: Some("sandbox-token".to_owned()),
             history: 20_000,
-            bookmark_interval: Duration::from_secs(60),
+            bookmark_interval: Duration::from_mins(1),
             expired_watch: ExpiredWatch::InStream,
             metrics_resolution: Duration::from_secs(15),
             mutation_log: None,
             audit_size: 100_000,
             delete_pods_at_once: false,
-            overlapping_budgets_code: 201,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::status::{Result, Status};
 use crate::http::Request;
 
 /// A patch that was read, ready to be applied to any object.
-pub enum Patch {
+pub(super) enum Patch {
     /// RFC 7386.
     Merge(Value),
     /// The same, but lists that have a merge key are merged by it.
@@ -17,7 +17,7 @@ pub enum Patch {
 
 impl Patch {
     /// Reads the body as its content type says; 415 for other types, server-side apply among them.
-    pub fn read(request: &Request) -> Result<Patch> {
+    pub(super) fn read(request: &Request) -> Result<Patch> {
         let content_type = request.header("content-type").unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or_default().trim();
         let body = || -> Result<Value> {
@@ -25,7 +25,14 @@ impl Patch {
                 .map_err(|err| Status::bad_request(format!("error decoding patch: {err}")))
         };
         let object = |value: Value| {
-            if value.is_object() { Ok(value) } else { Err(Status::bad_request("the patch is no object")) }
+            if value.is_object() {
+                Ok(value)
+            } else {
+                Err(Status::new(
+                    422,
+                    " \"\" is invalid: patch: Invalid value: the patch is no object",
+                ))
+            }
         };
         match content_type {
             "application/merge-patch+json" => Ok(Patch::Merge(object(body()?)?)),
@@ -34,16 +41,12 @@ impl Patch {
                 Value::Array(steps) => Ok(Patch::Json(steps)),
                 _ => Err(Status::bad_request("a JSON patch is a list")),
             },
-            _ => Err(Status::new(
-                415,
-                "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json",
-            )),
+            _ => Err(Status::generic(415, "415: Unsupported Media Type")),
         }
     }
 
     /// The object as the patch would have it.
-    pub fn apply(&self, object: &Value) -> Result<Value> {
+    pub(super) fn apply(&self, object: &Value) -> Result<Value> {
         let mut patched = object.clone();
         match self {
             Patch::Merge(patch) => merge(&mut patched, patch),
@@ -51,7 +54,10 @@ impl Patch {
             Patch::Json(steps) => {
                 for step in steps {
                     json_step(&mut patched, step).ok_or_else(|| {
-                        Status::new(422, "the server rejected our request due to an error in our request")
+                        Status::generic(
+                            422,
+                            "the server rejected our request due to an error in our request",
+                        )
                     })?;
                 }
             }
@@ -61,7 +67,7 @@ impl Patch {
 }
 
 /// RFC 7386.
-pub fn merge(target: &mut Value, patch: &Value) {
+pub(super) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(members) = patch else {
         *target = patch.clone();
         return;
@@ -84,7 +90,12 @@ pub fn merge(target: &mut Value, patch: &Value) {
 /// here, such as tolerations, are replaced as a whole.
 fn merge_key(list: &str) -> Option<&'static str> {
     match list {
-        "containers" | "initContainers" | "ephemeralContainers" | "env" | "volumes" | "imagePullSecrets" => Some("name"),
+        "containers"
+        | "initContainers"
+        | "ephemeralContainers"
+        | "env"
+        | "volumes"
+        | "imagePullSecrets" => Some("name"),
         "conditions" | "addresses" => Some("type"),
         "taints" => Some("key"),
         "ownerReferences" => Some("uid"),
@@ -132,7 +143,11 @@ fn strategic(target: &mut Value, patch: &Value) {
 fn strategic_list(target: &mut Value, name: &str, changes: &[Value]) {
     if name == "finalizers" {
         let mut values = target.as_array().cloned().unwrap_or_default();
-        let new = changes.iter().filter(|value| !values.contains(value)).cloned().collect::<Vec<_>>();
+        let new = changes
+            .iter()
+            .filter(|value| !values.contains(value))
+            .cloned()
+            .collect::<Vec<_>>();
         values.extend(new);
         *target = values.into();
         return;
@@ -142,24 +157,43 @@ fn strategic_list(target: &mut Value, name: &str, changes: &[Value]) {
         return;
     };
     if changes.iter().any(|change| change["$patch"] == "replace") {
-        let kept = changes.iter().filter(|change| change.get("$patch").is_none());
+        let kept = changes
+            .iter()
+            .filter(|change| change.get("$patch").is_none());
         *target = kept.cloned().collect::<Vec<_>>().into();
         return;
     }
-    let mut elements = target.as_array().cloned().unwrap_or_default();
-    for change in changes {
-        let place = elements.iter().position(|element| element[merge_key] == change[merge_key]);
-        match (place, change["$patch"] == "delete") {
-            (Some(place), true) => drop(elements.remove(place)),
-            (None, true) => {}
-            (Some(place), false) => strategic(&mut elements[place], change),
-            (None, false) => {
-                let mut element = Value::Null;
-                strategic(&mut element, change);
-                elements.push(element);
-            }
-        }
+    let before = target.as_array().cloned().unwrap_or_default();
+    let place = |element: &Value| {
+        before
+            .iter()
+            .position(|it| it[merge_key] == element[merge_key])
+    };
+    let mut named = Vec::new();
+    for change in changes.iter().filter(|change| change["$patch"] != "delete") {
+        let place = place(change);
+        let mut element = place.map_or(Value::Null, |place| before[place].clone());
+        strategic(&mut element, change);
+        named.push((place, element));
     }
+    // What the patch names keeps its order, and so does what it does not name; between the two, those that were there
+    // stand where they stood, and new ones before what follows.
+    let mut named = named.into_iter().peekable();
+    let mut elements = Vec::new();
+    for (at, element) in before.iter().enumerate() {
+        if changes
+            .iter()
+            .any(|change| change[merge_key] == element[merge_key])
+        {
+            continue;
+        }
+        while let Some((_, new)) = named.next_if(|(place, _)| place.is_none_or(|place| place < at))
+        {
+            elements.push(new);
+        }
+        elements.push(element.clone());
+    }
+    elements.extend(named.map(|(_, element)| element));
     *target = elements.into();
 }
 
@@ -226,7 +260,10 @@ mod tests {
     fn merges_and_removes() {
         let patch = Patch::Merge(json!({"a": {"b": null, "c": 2}, "list": [3]}));
         let object = json!({"a": {"b": 1}, "list": [1, 2], "kept": true});
-        assert_eq!(patch.apply(&object).unwrap(), json!({"a": {"c": 2}, "list": [3], "kept": true}));
+        assert_eq!(
+            patch.apply(&object).unwrap(),
+            json!({"a": {"c": 2}, "list": [3], "kept": true})
+        );
     }
 
     #[test]
@@ -262,7 +299,10 @@ mod tests {
             {"op": "add", "path": "/list/-", "value": 3},
             {"op": "replace", "path": "/list/0", "value": 9},
         ]));
-        assert_eq!(patched.unwrap(), json!({"metadata": {"labels": {"c": "2"}}, "list": [9, 2, 3]}));
+        assert_eq!(
+            patched.unwrap(),
+            json!({"metadata": {"labels": {"c": "2"}}, "list": [9, 2, 3]})
+        );
         let refused = steps(json!([{"op": "test", "path": "/list/0", "value": 7}]));
         assert_eq!(refused.unwrap_err().code, 422);
         assert!(steps(json!([{"op": "remove", "path": "/none"}])).is_err());

@@ -1,66 +1,68 @@
 //! Numbers, names and ids that look random, and times as Kubernetes writes them.
 
+use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 /// Kubernetes makes names of these: no vowels, nothing that reads as another.
-pub const NAME_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+pub(super) const NAME_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// A small generator (SplitMix64): quick, and the same again for the same seed.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
     /// A sequence of its own for each seed.
-    pub fn new(seed: u64) -> Random {
+    pub(super) fn new(seed: u64) -> Random {
         Random(seed)
     }
 
     /// A sequence that differs in each process.
-    pub fn from_process() -> Random {
+    pub(super) fn from_process() -> Random {
         Random(RandomState::new().build_hasher().finish())
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A number below `bound`, which is not zero.
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// An index below `bound`, which is not zero.
-    pub fn index(&mut self, bound: usize) -> usize {
+    pub(super) fn index(&mut self, bound: usize) -> usize {
         usize::try_from(self.below(bound as u64)).unwrap_or_default()
     }
 
     /// One of these.
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.index(from.len())]
     }
 
     /// Whether something that happens `percent` times in a hundred happens.
-    pub fn chance(&mut self, percent: u64) -> bool {
+    pub(super) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
     /// As many hexadecimal digits.
-    pub fn hex(&mut self, digits: usize) -> String {
+    pub(super) fn hex(&mut self, digits: usize) -> String {
         let mut hex = String::with_capacity(digits + 16);
         while hex.len() < digits {
-            hex.push_str(&format!("{:016x}", self.next()));
+            // Writing to a string does not fail.
+            let _ = write!(hex, "{:016x}", self.next());
         }
         hex.truncate(digits);
         hex
     }
 
     /// A version 4 UUID.
-    pub fn uuid(&mut self) -> String {
+    pub(super) fn uuid(&mut self) -> String {
         let (high, low) = (self.next(), self.next());
         format!(
             "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
@@ -73,7 +75,7 @@ impl Random {
     }
 
     /// What Kubernetes appends to a generated name.
-    pub fn suffix(&mut self, letters: usize) -> String {
+    pub(super) fn suffix(&mut self, letters: usize) -> String {
         (0..letters)
             .map(|_| char::from(*self.pick(NAME_LETTERS)))
             .collect()
@@ -81,7 +83,7 @@ impl Random {
 }
 
 /// A number that differs wherever the text does, the same in each process.
-pub fn hash(text: &str) -> u64 {
+pub(super) fn hash(text: &str) -> u64 {
     let fnv = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
@@ -95,12 +97,12 @@ fn mix(number: u64) -> u64 {
 }
 
 /// `hash` in the letters of a generated name, as `pod-template-hash` has them.
-pub fn name_of(hash: u64) -> String {
+pub(super) fn name_of(hash: u64) -> String {
     Random::new(hash).suffix(10)
 }
 
 /// A time as `metav1.Time` has it: whole seconds, UTC.
-pub fn timestamp(time: OffsetDateTime) -> String {
+pub(super) fn timestamp(time: OffsetDateTime) -> String {
     time.format(format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second]Z"
     ))
@@ -108,12 +110,12 @@ pub fn timestamp(time: OffsetDateTime) -> String {
 }
 
 /// The present as `metav1.Time` has it.
-pub fn now() -> String {
+pub(super) fn now() -> String {
     timestamp(OffsetDateTime::now_utc())
 }
 
 /// Reads a `metav1.Time`.
-pub fn parse_time(text: &str) -> Option<OffsetDateTime> {
+pub(super) fn parse_time(text: &str) -> Option<OffsetDateTime> {
     OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()
 }
 

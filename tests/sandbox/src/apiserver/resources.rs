@@ -1,4 +1,4 @@
-//! The resources that are served, and the parts of a path that name them.
+//! The resources that are served.
 
 /// A resource of one group and version.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ const fn grouped(
 }
 
 /// All of them. Objects are stored by group and plural, so that both versions of a budget are one object.
-pub static RESOURCES: &[Resource] = &[
+pub(super) static RESOURCES: &[Resource] = &[
     core(
         "namespaces",
         "Namespace",
@@ -242,173 +242,9 @@ impl Resource {
     }
 }
 
-/// What a path of the API names.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// The resource.
-    pub resource: &'static Resource,
-    /// The namespace; empty for none or all.
-    pub namespace: String,
-    /// The object; empty for all of them.
-    pub name: String,
-    /// The subresource; empty for none.
-    pub subresource: String,
-}
-
-/// What a path names.
-#[derive(Debug)]
-pub enum Route {
-    /// A resource, an object or a part of one.
-    Target(Target),
-    /// The list of resources of a group and version.
-    Resources(String, String),
-    /// A group and version that are served, but nothing in them.
-    UnknownResource,
-    /// Anything else: discovery, health, or nothing.
-    Other,
-}
-
-impl Target {
-    /// The resource and subresource as faults, denials and the audit name them: `pods/eviction`, `deployments/scale`.
-    /// The Metrics API's are told from the core's: `pods.metrics.k8s.io`.
-    pub fn label(&self) -> String {
-        let plural = if self.resource.is_metrics() {
-            self.resource.qualified()
-        } else {
-            self.resource.plural.into()
-        };
-        if self.subresource.is_empty() {
-            plural
-        } else {
-            format!("{plural}/{}", self.subresource)
-        }
-    }
-
-    /// The key of the object.
-    pub fn key(&self) -> String {
-        self.resource.key(&self.namespace, &self.name)
-    }
-}
-
-impl Route {
-    /// Reads a path, for a server of this minor version.
-    pub fn parse(path: &str, minor: u32) -> Route {
-        let segments: Vec<&str> = path
-            .split('/')
-            .filter(|segment| !segment.is_empty())
-            .collect();
-        let (group, version, rest) = match segments.as_slice() {
-            ["api", version, rest @ ..] => ("", *version, rest),
-            ["apis", group, version, rest @ ..] => (*group, *version, rest),
-            _ => return Route::Other,
-        };
-        let find = |plural: &str| {
-            RESOURCES.iter().find(|this| {
-                (this.group, this.version, this.plural) == (group, version, plural)
-                    && this.served_by(minor)
-            })
-        };
-        if !RESOURCES
-            .iter()
-            .any(|this| (this.group, this.version) == (group, version) && this.served_by(minor))
-        {
-            return Route::Other;
-        }
-        let (namespace, rest) = match rest {
-            [] => return Route::Resources(group.to_owned(), version.to_owned()),
-            ["namespaces", namespace, plural, after @ ..]
-                if find(plural).is_some_and(|it| it.namespaced) =>
-            {
-                (*namespace, [&[*plural], after].concat())
-            }
-            rest => ("", rest.to_vec()),
-        };
-        let (plural, name, subresource) = match rest.as_slice() {
-            [plural] => (*plural, "", ""),
-            [plural, name] => (*plural, *name, ""),
-            [plural, name, subresource] => (*plural, *name, *subresource),
-            _ => return Route::UnknownResource,
-        };
-        let Some(resource) = find(plural) else {
-            return Route::UnknownResource;
-        };
-        let known = subresource.is_empty() || resource.subresources.contains(&subresource);
-        if !known || (resource.namespaced && namespace.is_empty() && !name.is_empty()) {
-            return Route::UnknownResource;
-        }
-        Route::Target(Target {
-            resource,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            subresource: subresource.to_owned(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn target(path: &str, minor: u32) -> Option<(&'static str, String, String, String)> {
-        match Route::parse(path, minor) {
-            Route::Target(it) => Some((it.resource.kind, it.namespace, it.name, it.subresource)),
-            _ => None,
-        }
-    }
-
-    fn named(
-        kind: &'static str,
-        namespace: &str,
-        name: &str,
-        sub: &str,
-    ) -> Option<(&'static str, String, String, String)> {
-        Some((kind, namespace.into(), name.into(), sub.into()))
-    }
-
-    #[test]
-    fn reads_the_paths_of_objects() {
-        assert_eq!(target("/api/v1/pods", 20), named("Pod", "", "", ""));
-        assert_eq!(
-            target("/api/v1/namespaces/a/pods/b/eviction", 20),
-            named("Pod", "a", "b", "eviction")
-        );
-        assert_eq!(
-            target("/api/v1/namespaces", 20),
-            named("Namespace", "", "", "")
-        );
-        assert_eq!(
-            target("/api/v1/namespaces/a", 20),
-            named("Namespace", "", "a", "")
-        );
-        assert_eq!(
-            target("/api/v1/namespaces/a/status", 20),
-            named("Namespace", "", "a", "status")
-        );
-        assert_eq!(
-            target("/apis/apps/v1/namespaces/a/deployments/b/scale", 20),
-            named("Deployment", "a", "b", "scale")
-        );
-        assert_eq!(
-            target("/apis/metrics.k8s.io/v1beta1/nodes/n", 20),
-            named("NodeMetrics", "", "n", "")
-        );
-    }
-
-    #[test]
-    fn knows_what_a_version_serves() {
-        let path = |version: &str| format!("/apis/policy/{version}/poddisruptionbudgets");
-        assert!(target(&path("v1"), 20).is_none() && target(&path("v1beta1"), 20).is_some());
-        assert!(target(&path("v1"), 25).is_some() && target(&path("v1beta1"), 25).is_none());
-        assert!(matches!(
-            Route::parse("/api/v1/gadgets", 20),
-            Route::UnknownResource
-        ));
-        assert!(matches!(
-            Route::parse("/apis/gadgets.io/v1/gadgets", 20),
-            Route::Other
-        ));
-        assert!(matches!(Route::parse("/api/v1", 20), Route::Resources(..)));
-    }
 
     #[test]
     fn keeps_both_versions_in_one_table() {

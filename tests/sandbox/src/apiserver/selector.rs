@@ -8,7 +8,7 @@ use super::status::{Result, Status};
 
 /// What an object must be like to be selected.
 #[derive(Clone, Debug, Default)]
-pub struct Selector {
+pub(super) struct Selector {
     labels: Vec<Requirement>,
     /// Path, value, and whether it must be equal.
     fields: Vec<(String, String, bool)>,
@@ -30,7 +30,7 @@ enum Test {
 
 impl Selector {
     /// Reads the `labelSelector` and `fieldSelector` of a request.
-    pub fn parse(resource: &Resource, labels: &str, fields: &str) -> Result<Selector> {
+    pub(super) fn parse(resource: &Resource, labels: &str, fields: &str) -> Result<Selector> {
         let labels = parse_labels(labels).ok_or_else(|| {
             Status::bad_request(format!("unable to parse requirement: {labels:?}"))
         })?;
@@ -43,7 +43,7 @@ impl Selector {
     }
 
     /// Reads a `LabelSelector` object. None for a null one, which selects nothing.
-    pub fn from_object(selector: &Value) -> Option<Selector> {
+    pub(super) fn from_object(selector: &Value) -> Option<Selector> {
         let selector = selector.as_object()?;
         let mut labels = Vec::new();
         for (key, value) in selector
@@ -84,12 +84,12 @@ impl Selector {
     }
 
     /// Whether it selects everything.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
     /// Whether it selects this object.
-    pub fn matches(&self, object: &Object) -> bool {
+    pub(super) fn matches(&self, object: &Object) -> bool {
         self.matches_labels(|key| object.label(key))
             && self
                 .fields
@@ -98,7 +98,7 @@ impl Selector {
     }
 
     /// Whether it selects an object with these labels, whatever its fields.
-    pub fn matches_label_map(&self, labels: &Value) -> bool {
+    pub(super) fn matches_label_map(&self, labels: &Value) -> bool {
         self.matches_labels(|key| labels.get(key).and_then(Value::as_str))
     }
 
@@ -119,7 +119,7 @@ impl Selector {
     }
 
     /// As `status.selector` of a scale has it.
-    pub fn to_query(&self) -> String {
+    pub(super) fn to_query(&self) -> String {
         let terms = self
             .labels
             .iter()
@@ -154,7 +154,7 @@ fn parse_field(resource: &Resource, term: &str) -> Result<(String, String, bool)
         (path, value.strip_prefix('=').unwrap_or(value), true)
     } else {
         return Err(Status::bad_request(format!(
-            "invalid selector: {term:?}; can't understand {term:?}"
+            "invalid selector: '{term}'; can't understand '{term}'"
         )));
     };
     let known =

@@ -6,16 +6,19 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::audit::Entry;
-use super::resources::{Route, Target};
+use super::create;
+use super::route::{Route, Target};
 use super::status::{Result, Status};
-use super::{Api, Call, discovery, eviction, list, metrics, object, scale, sim, watch, write};
+use super::{
+    Api, Call, delete, discovery, eviction, list, metrics, object, scale, sim, watch, write,
+};
 use crate::http::{Handler, Request, Response};
 
 /// Of a write's body, so much is kept for the audit.
 const AUDITED_BODY: usize = 16 << 10;
 
 /// The API as the HTTP server's handler.
-pub struct Front(pub(super) Arc<Api>);
+pub(super) struct Front(pub(super) Arc<Api>);
 
 impl Handler for Front {
     fn handle(&self, request: Request) -> Response {
@@ -28,10 +31,11 @@ impl Handler for Front {
             Route::Target(target) => (verb(&request, target), target.label()),
             _ => (request.method.to_ascii_lowercase(), request.path.clone()),
         };
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let mut entry = Entry {
-            time: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |it| it.as_millis() as u64),
+            time: u64::try_from(since_epoch.as_millis()).unwrap_or_default(),
             verb: verb.clone(),
             resource: label.clone(),
             query: query_text(&request),
@@ -89,8 +93,11 @@ fn answer(
         Route::Resources(group, version) if request.method == "GET" => {
             Ok(discovery::resources(api.minor, &group, &version))
         }
-        Route::Resources(..) => Err(method_not_allowed()),
+        Route::Resources(..) => Err(Status::method_not_allowed()),
         Route::UnknownResource => Err(Status::no_such_resource()),
+        Route::Other if !matches!(request.method.as_str(), "GET" | "HEAD") => {
+            Err(Status::method_not_allowed())
+        }
         Route::Other => Ok(discovery::other(api, request)),
     }
 }
@@ -100,17 +107,21 @@ fn serve(call: &Call<'_>, verb: &str) -> Result<Response> {
         return metrics::serve(call, verb);
     }
     let named = !call.target.name.is_empty();
+    if call.target.resource.plural == "selfsubjectaccessreviews" && verb != "create" {
+        return Err(Status::method_not_allowed());
+    }
+    check_dry_run(call.request, verb)?;
     match (verb, call.target.subresource.as_str()) {
         ("get", "" | "status") => get(call),
         ("list", "") => list::list(call),
         ("watch", "") => watch::watch(call),
         (verb, "scale") => scale::serve(call, verb),
         ("create", "eviction") => eviction::create(call),
-        ("create", "") if call.target.name.is_empty() => write::create(call),
+        ("create", "") if call.target.name.is_empty() => create::create(call),
         ("update", "" | "status" | "finalize") if named => write::update(call),
         ("patch", "" | "status") if named => write::patch(call),
-        ("delete", "") => write::delete(call),
-        _ => Err(method_not_allowed()),
+        ("delete", "") => delete::delete(call),
+        _ => Err(Status::method_not_allowed()),
     }
 }
 
@@ -147,16 +158,8 @@ fn verb(request: &Request, target: &Target) -> String {
     verb.to_owned()
 }
 
-/// 405.
-pub fn method_not_allowed() -> Box<Status> {
-    Status::new(
-        405,
-        "the server does not allow this method on the requested resource",
-    )
-}
-
 /// Whether a write is only to be tried. A deletion and an eviction may say so in their bodies, too.
-pub fn is_dry_run(request: &Request) -> bool {
+pub(super) fn is_dry_run(request: &Request) -> bool {
     if request.query("dryRun") == Some("All") {
         return true;
     }
@@ -169,6 +172,30 @@ pub fn is_dry_run(request: &Request) -> bool {
     options["dryRun"]
         .as_array()
         .is_some_and(|stages| stages.iter().any(|stage| stage == "All"))
+}
+
+/// 422 for anything but `All`.
+fn check_dry_run(request: &Request, verb: &str) -> Result<()> {
+    let Some(value) = request
+        .query("dryRun")
+        .filter(|value| !matches!(*value, "All" | ""))
+    else {
+        return Ok(());
+    };
+    let kind = match verb {
+        "create" => "CreateOptions",
+        "update" => "UpdateOptions",
+        "patch" => "PatchOptions",
+        _ => "DeleteOptions",
+    };
+    let why = format!(r#"Unsupported value: []string{{{value:?}}}: supported values: "All""#);
+    let message = format!(r#"{kind}.meta.k8s.io "" is invalid: dryRun: {why}"#);
+    let mut status =
+        Status::new(422, message).caused("FieldValueNotSupported", &why, Some("dryRun"));
+    let details = status.details.get_or_insert_default();
+    details.insert("group".into(), "meta.k8s.io".into());
+    details.insert("kind".into(), kind.into());
+    Err(status)
 }
 
 fn query_text(request: &Request) -> String {

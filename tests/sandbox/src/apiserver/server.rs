@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::access::Access;
@@ -19,7 +21,8 @@ use super::resources::{RESOURCES, Resource};
 use super::serve::Front;
 use super::store::Store;
 use super::{Api, Audit, Denial, Fault, MetricsMode, Options, Population, churn, generate};
-use crate::http::{Server, Traffic};
+use crate::http::{Plain, Server, Traffic, Wrap};
+use crate::tls::Authority;
 
 /// A running simulated API server. Dropping it stops it.
 ///
@@ -28,6 +31,7 @@ use crate::http::{Server, Traffic};
 pub struct ApiServer {
     pub(super) api: Arc<Api>,
     server: Server,
+    authority: Option<Authority>,
 }
 
 impl ApiServer {
@@ -45,18 +49,41 @@ impl ApiServer {
             controllers: Mutex::default(),
             options,
         });
-        let server = Server::start(&*api.options.address, Front(Arc::clone(&api)))?;
+        let authority = api.options.tls.then(Authority::new);
+        let wrap: Box<dyn Wrap> = match &authority {
+            Some(authority) => Box::new(authority.acceptor(&["127.0.0.1", "localhost"])),
+            None => Box::new(Plain),
+        };
+        let server = Server::start_wrapped(&*api.options.address, wrap, Front(Arc::clone(&api)))?;
         let _ = api.control.set(server.control());
-        let server = ApiServer { api, server };
+        let server = ApiServer {
+            api,
+            server,
+            authority,
+        };
         for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             server.api.ensure_namespace(namespace);
         }
         Ok(server)
     }
 
-    /// `http://127.0.0.1:PORT`.
+    /// `http://127.0.0.1:PORT`, or `https:` if it speaks TLS.
     pub fn url(&self) -> String {
-        format!("http://{}", self.addr())
+        let secure = if self.authority.is_some() { "s" } else { "" };
+        format!("http{secure}://{}", self.addr())
+    }
+
+    /// The certificate of its CA, if it speaks TLS.
+    pub fn ca_pem(&self) -> Option<String> {
+        self.authority.as_ref().map(Authority::pem)
+    }
+
+    /// Writes what a pod finds of its service account: `token`, `namespace`, and `ca.crt` if it speaks TLS.
+    pub fn service_account(&self, directory: &Path) -> io::Result<()> {
+        fs::write(directory.join("token"), self.token().unwrap_or_default())?;
+        fs::write(directory.join("namespace"), "kubernetes-agent")?;
+        self.ca_pem()
+            .map_or(Ok(()), |pem| fs::write(directory.join("ca.crt"), pem))
     }
 
     /// Where it listens.
@@ -83,9 +110,13 @@ impl ApiServer {
     }
 
     fn write_kubeconfig(&self, directory: &Path, user: &Value) -> io::Result<PathBuf> {
+        let mut cluster = json!({"server": self.url()});
+        if let Some(pem) = self.ca_pem() {
+            cluster["certificate-authority-data"] = STANDARD.encode(pem).into();
+        }
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "sandbox",
-            "clusters": [{"name": "sandbox", "cluster": {"server": self.url()}}],
+            "clusters": [{"name": "sandbox", "cluster": cluster}],
             "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox"}}],
             "users": [{"name": "sandbox", "user": user}],
         });
@@ -103,7 +134,13 @@ impl ApiServer {
 
     /// Changes an object by a merge patch, status and all, whatever its version. Returns it as stored; none if it does
     /// not exist.
-    pub fn patch(&self, resource: &str, namespace: &str, name: &str, patch: &Value) -> Option<Value> {
+    pub fn patch(
+        &self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Option<Value> {
         let resource = find(resource);
         let key = resource.key(namespace, name);
         self.api.store.write(|state| {
@@ -259,19 +296,27 @@ impl Drop for ApiServer {
 
 impl Api {
     /// Replaces the controllers that run, or stops them.
-    pub(super) fn run_controllers(self: &Arc<Api>, options: Option<ControllerOptions>) -> io::Result<()> {
-        let mut running = self.controllers.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn run_controllers(
+        self: &Arc<Api>,
+        options: Option<ControllerOptions>,
+    ) -> io::Result<()> {
+        let mut running = self
+            .controllers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         // The old ones first: two of them would each create the pods that are missing.
         *running = None;
-        *running = options.map(|options| Controllers::start(self, options)).transpose()?;
+        *running = options
+            .map(|options| Controllers::start(self, options))
+            .transpose()?;
         Ok(())
     }
 
     /// Stores an object as it is, with the uid, the time and the namespace that it lacks.
     pub(super) fn put(&self, mut object: Value) -> Value {
         let (version, kind) = (str_at(&object, "apiVersion"), str_at(&object, "kind"));
-        let resource =
-            Resource::of_kind(version, kind).unwrap_or_else(|| panic!("no resource for {version} {kind}"));
+        let resource = Resource::of_kind(version, kind)
+            .unwrap_or_else(|| panic!("no resource for {version} {kind}"));
         if resource.namespaced && str_at(&object["metadata"], "namespace").is_empty() {
             object["metadata"]["namespace"] = "default".into();
         }
@@ -292,7 +337,11 @@ impl Api {
     }
 
     fn ensure_namespace(&self, name: &str) {
-        let exists = self.store.read().get(Resource::named("", "namespaces"), name).is_some();
+        let exists = self
+            .store
+            .read()
+            .get(Resource::named("", "namespaces"), name)
+            .is_some();
         if !exists {
             self.put(json!({
                 "apiVersion": "v1", "kind": "Namespace",

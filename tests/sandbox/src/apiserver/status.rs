@@ -14,8 +14,8 @@ pub struct Status {
     pub reason: &'static str,
     /// The human's.
     pub message: String,
-    /// `details`, without its causes.
-    pub details: Map<String, Value>,
+    /// `details`, without its causes; some failures show it though it is empty.
+    pub details: Option<Map<String, Value>>,
     /// `details.causes`.
     pub causes: Vec<Value>,
     /// Both `details.retryAfterSeconds` and the Retry-After header. The server leaves out a zero.
@@ -25,7 +25,7 @@ pub struct Status {
 }
 
 /// A result whose error is a [`Status`]. Boxed: it is larger than most of what succeeds.
-pub type Result<T> = std::result::Result<T, Box<Status>>;
+pub(super) type Result<T> = std::result::Result<T, Box<Status>>;
 
 impl Status {
     /// A failure without details, its reason that of the code.
@@ -34,11 +34,18 @@ impl Status {
             code,
             reason: reason(code),
             message: message.into(),
-            details: Map::new(),
+            details: None,
             causes: Vec::new(),
             retry_after: 0,
             continue_token: None,
         })
+    }
+
+    /// What is refused before it is known whose it is.
+    pub fn generic(code: u16, message: impl Into<String>) -> Box<Status> {
+        let mut status = Status::new(code, message);
+        status.details = Some(Map::new());
+        status
     }
 
     /// 404 for an object that does not exist.
@@ -49,7 +56,30 @@ impl Status {
 
     /// 404 for a path within a known group that names no resource.
     pub fn no_such_resource() -> Box<Status> {
-        Status::new(404, "the server could not find the requested resource")
+        Status::generic(404, "the server could not find the requested resource")
+    }
+
+    /// 405.
+    pub fn method_not_allowed() -> Box<Status> {
+        Status::generic(
+            405,
+            "the server does not allow this method on the requested resource",
+        )
+    }
+
+    /// 410 for a watch whose version is no longer known.
+    pub fn too_old(asked: u64, floor: u64) -> Box<Status> {
+        Status::expired(format!("too old resource version: {asked} ({floor})"))
+    }
+
+    /// What is answered to a `resourceVersion` that is no number: a 500 without a reason.
+    pub fn not_a_version(version: &str) -> Box<Status> {
+        let why = format!(
+            "Invalid value: {version:?}: strconv.ParseUint: parsing {version:?}: invalid syntax"
+        );
+        let mut status = Status::new(500, format!("resourceVersion: {why}"));
+        status.reason = "";
+        status
     }
 
     /// 400.
@@ -92,7 +122,10 @@ impl Status {
             _ => "FieldValueInvalid",
         };
         status = status.about(resource, name).caused(cause, why, Some(field));
-        status.details.insert("kind".into(), resource.kind.into());
+        status
+            .details
+            .get_or_insert_default()
+            .insert("kind".into(), resource.kind.into());
         status
     }
 
@@ -119,12 +152,18 @@ impl Status {
     #[must_use]
     pub fn about(mut self: Box<Status>, resource: &Resource, name: &str) -> Box<Status> {
         if !name.is_empty() {
-            self.details.insert("name".into(), name.into());
+            self.details
+                .get_or_insert_default()
+                .insert("name".into(), name.into());
         }
         if !resource.group.is_empty() {
-            self.details.insert("group".into(), resource.group.into());
+            self.details
+                .get_or_insert_default()
+                .insert("group".into(), resource.group.into());
         }
-        self.details.insert("kind".into(), resource.plural.into());
+        self.details
+            .get_or_insert_default()
+            .insert("kind".into(), resource.plural.into());
         self
     }
 
@@ -163,14 +202,14 @@ impl Status {
         if !self.reason.is_empty() {
             status["reason"] = self.reason.into();
         }
-        let mut details = self.details.clone();
+        let mut details = self.details.clone().unwrap_or_default();
         if !self.causes.is_empty() {
             details.insert("causes".into(), self.causes.clone().into());
         }
         if self.retry_after > 0 {
             details.insert("retryAfterSeconds".into(), self.retry_after.into());
         }
-        if !details.is_empty() {
+        if self.details.is_some() || !details.is_empty() {
             status["details"] = details.into();
         }
         status
@@ -187,7 +226,7 @@ impl Status {
 }
 
 /// The body of what succeeded and has no object to show.
-pub fn success(details: Value) -> Value {
+pub(super) fn success(details: Value) -> Value {
     let mut status =
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
     if !details.is_null() {
@@ -197,7 +236,7 @@ pub fn success(details: Value) -> Value {
 }
 
 /// The reason that goes with a code where nothing more special is known.
-pub fn reason(code: u16) -> &'static str {
+pub(super) fn reason(code: u16) -> &'static str {
     match code {
         400 => "BadRequest",
         401 => "Unauthorized",

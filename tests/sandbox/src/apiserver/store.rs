@@ -14,13 +14,13 @@ use super::resources::{RESOURCES, Resource};
 const MAX_SNAPSHOTS: usize = 16;
 
 /// The store, shared by all threads.
-pub struct Store {
+pub(super) struct Store {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 /// What the store holds, while it is locked.
-pub struct State {
+pub(super) struct State {
     /// The newest version there is, of any object.
     pub revision: u64,
     /// A source of ids and names.
@@ -40,7 +40,7 @@ struct Table {
 
 /// A change of one object.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub(super) struct Event {
     /// Its version.
     pub revision: u64,
     /// The object before; none if it was created.
@@ -52,7 +52,7 @@ pub struct Event {
 }
 
 /// What a watch hears when it waits.
-pub struct News {
+pub(super) struct News {
     /// The changes since.
     pub events: Vec<Event>,
     /// The version up to which they are complete.
@@ -63,7 +63,7 @@ pub struct News {
 
 impl Store {
     /// An empty store that remembers so many changes of each resource.
-    pub fn new(history: usize) -> Store {
+    pub(super) fn new(history: usize) -> Store {
         let tables = RESOURCES.iter().map(|_| Table::default()).collect();
         // Versions start well above zero, so that nobody takes them for counts.
         let state = State {
@@ -79,24 +79,24 @@ impl Store {
     }
 
     /// The state, locked, to read.
-    pub fn read(&self) -> MutexGuard<'_, State> {
+    pub(super) fn read(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state at once for everybody, and wakes the watches.
-    pub fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn write<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let changed = change(&mut self.read());
         self.changed.notify_all();
         changed
     }
 
     /// Wakes all who wait, so that they look again whether to go on.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.changed.notify_all();
     }
 
     /// Waits until a resource changed after a version, or some time passed.
-    pub fn wait(&self, resource: &Resource, after: u64, patience: Duration) -> News {
+    pub(super) fn wait(&self, resource: &Resource, after: u64, patience: Duration) -> News {
         let table = resource.table();
         let deadline = Instant::now() + patience;
         let mut state = self.read();
@@ -115,7 +115,7 @@ impl Store {
     }
 
     /// Waits until anything changed after a version, or some time passed. Returns the newest version.
-    pub fn wait_any(&self, after: u64, patience: Duration) -> u64 {
+    pub(super) fn wait_any(&self, after: u64, patience: Duration) -> u64 {
         let state = self.read();
         let waited = self
             .changed
@@ -153,12 +153,12 @@ impl Table {
 
 impl State {
     /// An object, by resource and key.
-    pub fn get(&self, resource: &Resource, key: &str) -> Option<&Arc<Object>> {
+    pub(super) fn get(&self, resource: &Resource, key: &str) -> Option<&Arc<Object>> {
         self.tables[resource.table()].objects.get(key)
     }
 
     /// The objects of a resource in the order of their keys; of one namespace, or of all if it is empty.
-    pub fn list<'a>(
+    pub(super) fn list<'a>(
         &'a self,
         resource: &Resource,
         namespace: &str,
@@ -177,12 +177,12 @@ impl State {
     }
 
     /// How many objects a resource has.
-    pub fn count(&self, resource: &Resource) -> usize {
+    pub(super) fn count(&self, resource: &Resource) -> usize {
         self.tables[resource.table()].objects.len()
     }
 
     /// Stores an object, new or changed, under the next version.
-    pub fn put(&mut self, resource: &'static Resource, value: Value) -> Arc<Object> {
+    pub(super) fn put(&mut self, resource: &'static Resource, value: Value) -> Arc<Object> {
         self.revision += 1;
         let object = Arc::new(Object::new(resource, self.revision, value));
         let table = &mut self.tables[resource.table()];
@@ -203,7 +203,7 @@ impl State {
     }
 
     /// Removes an object. Returns it as it was last, with the version of its deletion.
-    pub fn remove(&mut self, resource: &'static Resource, key: &str) -> Option<Arc<Object>> {
+    pub(super) fn remove(&mut self, resource: &'static Resource, key: &str) -> Option<Arc<Object>> {
         let table = &mut self.tables[resource.table()];
         let before = table.objects.remove(key)?;
         self.revision += 1;
@@ -223,7 +223,7 @@ impl State {
 
     /// Stores many new objects at once, whose JSON holds their versions already: from the present one upwards, the
     /// last of them `revision`. Watches from before do not learn of them: their version is too old.
-    pub fn load(
+    pub(super) fn load(
         &mut self,
         resource: &Resource,
         objects: impl IntoIterator<Item = Object>,
@@ -241,12 +241,12 @@ impl State {
     }
 
     /// The oldest version a watch of this resource can start from.
-    pub fn floor(&self, resource: &Resource) -> u64 {
+    pub(super) fn floor(&self, resource: &Resource) -> u64 {
         self.tables[resource.table()].floor
     }
 
     /// Forgets every change and every snapshot up to now.
-    pub fn compact(&mut self) {
+    pub(super) fn compact(&mut self) {
         for table in &mut self.tables {
             table.events.clear();
             table.floor = self.revision;
@@ -256,7 +256,11 @@ impl State {
 
     /// The objects of a resource as they were at a version, which must be the present or one that a list is being
     /// read at.
-    pub fn snapshot(&mut self, resource: &Resource, revision: u64) -> Option<Arc<[Arc<Object>]>> {
+    pub(super) fn snapshot(
+        &mut self,
+        resource: &Resource,
+        revision: u64,
+    ) -> Option<Arc<[Arc<Object>]>> {
         let present = self.revision;
         let table = &mut self.tables[resource.table()];
         if let Some((_, objects)) = table.snapshots.iter().find(|(at, _)| *at == revision) {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::body::{self, Counted};
+use super::defaults;
 use super::object::{Form, Object};
 use super::options::ExpiredWatch;
 use super::resources::Resource;
@@ -37,7 +40,7 @@ struct Watch {
 }
 
 /// Answers a watch.
-pub fn watch(call: &Call<'_>) -> Result<Response> {
+pub(super) fn watch(call: &Call<'_>) -> Result<Response> {
     let form = body::accepted_form(call.request)?;
     let (resource, namespace) = (call.target.resource, call.target.namespace.clone());
     let selector = call.selector()?;
@@ -52,17 +55,13 @@ pub fn watch(call: &Call<'_>) -> Result<Response> {
     let from = call.request.query("resourceVersion").unwrap_or_default();
     let asked: u64 = match from {
         "" => 0,
-        from => from.parse().map_err(|_| {
-            Status::bad_request(format!(
-                "Invalid value: {from:?}: strconv.ParseUint: parsing {from:?}: invalid syntax"
-            ))
-        })?,
+        from => from.parse().map_err(|_| Status::not_a_version(from))?,
     };
 
     let state = call.api.store.read();
     let floor = state.floor(resource);
     if asked != 0 && asked < floor && call.api.options.expired_watch == ExpiredWatch::Http {
-        return Err(too_old(asked, floor));
+        return Err(Status::too_old(asked, floor));
     }
     // Without a version, or with 0, a watch starts with all there is as if it were just added.
     let initial = if asked == 0 {
@@ -123,7 +122,7 @@ impl Watch {
             }
             if news.expired {
                 let floor = self.api.store.read().floor(self.resource);
-                let error = too_old(self.revision, floor).to_json();
+                let error = Status::too_old(self.revision, floor).to_json();
                 return out
                     .write_all(format!("{{\"type\":\"ERROR\",\"object\":{error}}}\n").as_bytes());
             }
@@ -179,36 +178,22 @@ impl Watch {
     }
 
     fn write_bookmark(&self, line: &mut Vec<u8>) {
-        let (kind, version, rest) = match (self.form, self.resource.plural) {
-            (Form::Metadata, _) => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned(), ""),
-            // A Go struct without values: what is no pointer is there, and a required list is null.
-            (_, "pods") => (
-                self.resource.kind,
-                self.resource.api_version(),
-                r#","spec":{"containers":null},"status":{}"#,
-            ),
-            (_, "nodes") => {
-                let rest = r#","spec":{},"status":{"daemonEndpoints":{"kubeletEndpoint":{"Port":0}},"nodeInfo":{"machineID":"","systemUUID":"","bootID":"","kernelVersion":"","osImage":"","containerRuntimeVersion":"","kubeletVersion":"","kubeProxyVersion":"","operatingSystem":"","architecture":""}}"#;
-                (self.resource.kind, self.resource.api_version(), rest)
+        let metadata =
+            json!({"resourceVersion": self.revision.to_string(), "creationTimestamp": null});
+        let mut object = match self.form {
+            Form::Metadata => {
+                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"})
             }
-            (_, "events") => {
-                let rest = r#","involvedObject":{},"source":{},"firstTimestamp":null,"lastTimestamp":null,"eventTime":null,"reportingComponent":"","reportingInstance":"""#;
-                (self.resource.kind, self.resource.api_version(), rest)
+            Form::Whole => {
+                json!({"kind": self.resource.kind, "apiVersion": self.resource.api_version()})
             }
-            _ => (self.resource.kind, self.resource.api_version(), ""),
         };
-        let metadata = format!(
-            r#"{{"resourceVersion":"{}","creationTimestamp":null}}"#,
-            self.revision
-        );
-        let object =
-            format!(r#"{{"kind":"{kind}","apiVersion":"{version}","metadata":{metadata}{rest}}}"#);
+        object["metadata"] = metadata;
+        if self.form == Form::Whole {
+            defaults::show_empty(self.resource, &mut object);
+        }
         line.extend_from_slice(
             format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n").as_bytes(),
         );
     }
-}
-
-fn too_old(asked: u64, floor: u64) -> Box<Status> {
-    Status::expired(format!("too old resource version: {asked} ({floor})"))
 }

@@ -12,7 +12,7 @@ use super::request::{Framing, ReadError};
 use super::{Connection, Plain, Request, Response, Traffic, Wrap};
 
 /// A client that reads nothing for so long is given up.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long stopping waits for handlers that are at work.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Deep enough for JSON nested as deep as `serde_json` reads; a thousand connections still cost little.

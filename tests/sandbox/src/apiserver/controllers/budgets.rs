@@ -18,7 +18,7 @@ use super::world::{World, controller, set_condition, share};
 const DELETION_TIMEOUT: i64 = 120;
 
 /// Brings the status of every budget up to date.
-pub fn count(world: &mut World<'_>) {
+pub(super) fn count(world: &mut World<'_>) {
     let resource = Resource::named("policy", "poddisruptionbudgets");
     let budgets = world.list(resource);
     if budgets.is_empty() {
@@ -27,12 +27,15 @@ pub fn count(world: &mut World<'_>) {
     let pods = world.list(Resource::named("", "pods"));
     let scales = scales(world);
     for budget in budgets {
-        let Some(selector) = Selector::from_object(&budget["spec"]["selector"]) else { continue };
+        let Some(selector) = Selector::from_object(&budget["spec"]["selector"]) else {
+            continue;
+        };
         let namespace = &budget["metadata"]["namespace"];
         let selected: Vec<&Arc<Value>> = pods
             .iter()
             .filter(|pod| {
-                pod["metadata"]["namespace"] == *namespace && selector.matches_label_map(&pod["metadata"]["labels"])
+                pod["metadata"]["namespace"] == *namespace
+                    && selector.matches_label_map(&pod["metadata"]["labels"])
             })
             .collect();
         let disrupted = still_disrupted(&budget, &selected);
@@ -49,7 +52,11 @@ pub fn count(world: &mut World<'_>) {
             .count();
         let healthy = i64::try_from(healthy).unwrap_or(i64::MAX);
         let (expected, desired) = expectation(&budget["spec"], &selected, &scales);
-        let allowed = if expected <= 0 { 0 } else { (healthy - desired).max(0) };
+        let allowed = if expected <= 0 {
+            0
+        } else {
+            (healthy - desired).max(0)
+        };
 
         let mut status = budget["status"].clone();
         status["observedGeneration"] = budget["metadata"]["generation"].clone();
@@ -68,8 +75,19 @@ pub fn count(world: &mut World<'_>) {
         } else {
             status["disruptedPods"] = disrupted.into();
         }
-        let reason = if allowed > 0 { "SufficientPods" } else { "InsufficientPods" };
-        set_condition(&mut status, "DisruptionAllowed", allowed > 0, reason, "", &now());
+        let reason = if allowed > 0 {
+            "SufficientPods"
+        } else {
+            "InsufficientPods"
+        };
+        set_condition(
+            &mut status,
+            "DisruptionAllowed",
+            allowed > 0,
+            reason,
+            "",
+            &now(),
+        );
         if status != budget["status"] {
             let mut changed = Value::clone(&budget);
             changed["status"] = status;
@@ -80,14 +98,18 @@ pub fn count(world: &mut World<'_>) {
 
 /// The evictions that were allowed but whose pods do not end yet.
 fn still_disrupted(budget: &Value, pods: &[&Arc<Value>]) -> Map<String, Value> {
-    let mut disrupted = budget["status"]["disruptedPods"].as_object().cloned().unwrap_or_default();
+    let mut disrupted = budget["status"]["disruptedPods"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
     disrupted.retain(|name, since| {
         let since = since.as_str().and_then(parse_time);
         let recent = since.is_some_and(|since| {
             (OffsetDateTime::now_utc() - since).whole_seconds() < DELETION_TIMEOUT
         });
         let waits = |pod: &&&Arc<Value>| {
-            pod["metadata"]["name"] == name.as_str() && pod["metadata"]["deletionTimestamp"].is_null()
+            pod["metadata"]["name"] == name.as_str()
+                && pod["metadata"]["deletionTimestamp"].is_null()
         };
         recent && pods.iter().any(|pod| waits(&pod))
     });
@@ -97,8 +119,11 @@ fn still_disrupted(budget: &Value, pods: &[&Arc<Value>]) -> Map<String, Value> {
 /// How many pods there should be, and how many of them must be healthy. Only where the budget speaks of a share of
 /// the pods, or of how many may be missing, does it matter how many their owners want.
 fn expectation(spec: &Value, pods: &[&Arc<Value>], scales: &HashMap<String, i64>) -> (i64, i64) {
-    let owners: HashSet<&str> =
-        pods.iter().filter_map(|pod| controller(pod)).map(|owner| str_at(owner, "uid")).collect();
+    let owners: HashSet<&str> = pods
+        .iter()
+        .filter_map(|pod| controller(pod))
+        .map(|owner| str_at(owner, "uid"))
+        .collect();
     let wanted: i64 = owners.iter().filter_map(|uid| scales.get(*uid)).sum();
     let (unavailable, available) = (&spec["maxUnavailable"], &spec["minAvailable"]);
     if !unavailable.is_null() {
@@ -107,7 +132,10 @@ fn expectation(spec: &Value, pods: &[&Arc<Value>], scales: &HashMap<String, i64>
     if available.is_string() {
         return (wanted, share(available, wanted, true));
     }
-    (i64::try_from(pods.len()).unwrap_or(i64::MAX), available.as_i64().unwrap_or(0))
+    (
+        i64::try_from(pods.len()).unwrap_or(i64::MAX),
+        available.as_i64().unwrap_or(0),
+    )
 }
 
 /// How many pods each owner wants, a replica set through its deployment.
@@ -116,7 +144,10 @@ fn scales(world: &mut World<'_>) -> HashMap<String, i64> {
     let replicas = |object: &Value| object["spec"]["replicas"].as_i64().unwrap_or(1);
     for plural in ["deployments", "statefulsets"] {
         for object in world.list(Resource::named("apps", plural)) {
-            scales.insert(str_at(&object["metadata"], "uid").to_owned(), replicas(&object));
+            scales.insert(
+                str_at(&object["metadata"], "uid").to_owned(),
+                replicas(&object),
+            );
         }
     }
     let deployments = scales.clone();
@@ -125,7 +156,13 @@ fn scales(world: &mut World<'_>) -> HashMap<String, i64> {
         let owner = controller(&set).map(|owner| str_at(owner, "uid").to_owned());
         let wanted = match owner.as_ref().and_then(|owner| deployments.get(owner)) {
             // During a rollout two replica sets have pods; their deployment counts once.
-            Some(wanted) => if replicas(&set) > 0 && counted.insert(owner) { *wanted } else { 0 },
+            Some(wanted) => {
+                if replicas(&set) > 0 && counted.insert(owner) {
+                    *wanted
+                } else {
+                    0
+                }
+            }
             None => replicas(&set),
         };
         scales.insert(str_at(&set["metadata"], "uid").to_owned(), wanted);

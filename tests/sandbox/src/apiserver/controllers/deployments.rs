@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::super::object::str_at;
+use super::super::object::{elements_mut, str_at};
 use super::super::random::{hash, name_of, now, parse_time};
 use super::super::resources::Resource;
 use super::replicas::{count_at, is_owned_by};
@@ -17,7 +17,7 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 const HASH: &str = "pod-template-hash";
 
 /// Takes every rollout one step further.
-pub fn reconcile(world: &mut World<'_>) {
+pub(super) fn reconcile(world: &mut World<'_>) {
     for deployment in world.list(Resource::named("apps", "deployments")) {
         if deployment["metadata"]["deletionTimestamp"].is_null() {
             roll(world, &deployment);
@@ -71,7 +71,10 @@ fn same_template(set: &Value, deployment: &Value) -> bool {
 }
 
 fn revision(set: &Value) -> u64 {
-    set["metadata"]["annotations"][REVISION].as_str().and_then(|it| it.parse().ok()).unwrap_or(0)
+    set["metadata"]["annotations"][REVISION]
+        .as_str()
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(0)
 }
 
 fn create_set(world: &mut World<'_>, deployment: &Value, sets: &[Arc<Value>]) {
@@ -104,18 +107,31 @@ fn part(set: &Value) -> Part {
     let wanted = count_at(&set["spec"], "replicas");
     // What it counted before it was told a smaller number may be going.
     let available = count_or_zero(set, "availableReplicas").min(wanted);
-    Part { wanted, present: count_or_zero(set, "replicas"), available }
+    Part {
+        wanted,
+        present: count_or_zero(set, "replicas"),
+        available,
+    }
 }
 
 fn count_or_zero(object: &Value, member: &str) -> usize {
-    object["status"][member].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0)
+    object["status"][member]
+        .as_u64()
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(0)
 }
 
 fn numbers(spec: &Value) -> Numbers {
     let replicas = count_at(spec, "replicas");
     let whole = i64::try_from(replicas).unwrap_or(i64::MAX);
     let rolling = &spec["strategy"]["rollingUpdate"];
-    let or_default = |value: &Value| if value.is_null() { json!("25%") } else { value.clone() };
+    let or_default = |value: &Value| {
+        if value.is_null() {
+            json!("25%")
+        } else {
+            value.clone()
+        }
+    };
     let resolve = |name: &str, up: bool| {
         usize::try_from(share(&or_default(&rolling[name]), whole, up)).unwrap_or(0)
     };
@@ -124,13 +140,17 @@ fn numbers(spec: &Value) -> Numbers {
         replicas,
         max_surge: surge,
         // Both zero would never move.
-        max_unavailable: if surge == 0 && unavailable == 0 { 1 } else { unavailable },
+        max_unavailable: if surge == 0 && unavailable == 0 {
+            1
+        } else {
+            unavailable
+        },
         recreate: spec["strategy"]["type"] == "Recreate",
     }
 }
 
 /// Brings the status of every deployment up to date.
-pub fn count(world: &mut World<'_>) {
+pub(super) fn count(world: &mut World<'_>) {
     for deployment in world.list(Resource::named("apps", "deployments")) {
         let sets = sets_of(world, &deployment);
         let current = sets.iter().find(|set| same_template(set, &deployment));
@@ -145,11 +165,24 @@ pub fn count(world: &mut World<'_>) {
     }
 }
 
-fn status(world: &mut World<'_>, deployment: &Value, sets: &[Arc<Value>], current: Option<&Value>) -> Value {
+fn status(
+    world: &mut World<'_>,
+    deployment: &Value,
+    sets: &[Arc<Value>],
+    current: Option<&Value>,
+) -> Value {
     let spec = &deployment["spec"];
     let wanted = count_at(spec, "replicas");
-    let sum = |member: &str| sets.iter().map(|set| count_or_zero(set, member)).sum::<usize>();
-    let (total, ready, available) = (sum("replicas"), sum("readyReplicas"), sum("availableReplicas"));
+    let sum = |member: &str| {
+        sets.iter()
+            .map(|set| count_or_zero(set, member))
+            .sum::<usize>()
+    };
+    let (total, ready, available) = (
+        sum("replicas"),
+        sum("readyReplicas"),
+        sum("availableReplicas"),
+    );
     let updated = current.map_or(0, |set| count_or_zero(set, "replicas"));
     let mut status = deployment["status"].clone();
     status["observedGeneration"] = deployment["metadata"]["generation"].clone();
@@ -170,9 +203,15 @@ fn status(world: &mut World<'_>, deployment: &Value, sets: &[Arc<Value>], curren
     let now = now();
     let enough = available >= wanted.saturating_sub(numbers(spec).max_unavailable);
     let (reason, message) = if enough {
-        ("MinimumReplicasAvailable", "Deployment has minimum availability.")
+        (
+            "MinimumReplicasAvailable",
+            "Deployment has minimum availability.",
+        )
     } else {
-        ("MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+        (
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        )
     };
     set_condition(&mut status, "Available", enough, reason, message, &now);
     let complete = updated == wanted && total == wanted && available == wanted;
@@ -190,27 +229,51 @@ fn progress(
     now: &str,
 ) {
     let name = current.map_or("", |set| str_at(&set["metadata"], "name"));
-    let counts = ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
-    let moved = counts.iter().any(|member| status[*member] != deployment["status"][*member]);
+    let counts = [
+        "replicas",
+        "updatedReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "observedGeneration",
+    ];
+    let moved = counts
+        .iter()
+        .any(|member| status[*member] != deployment["status"][*member]);
     let before = condition(deployment, "Progressing").filter(|_| !moved);
     let gave_up = before.is_some_and(|it| it["reason"] == "ProgressDeadlineExceeded");
     let last = before.and_then(|it| parse_time(str_at(it, "lastUpdateTime")));
-    let limit = deployment["spec"]["progressDeadlineSeconds"].as_i64().unwrap_or(600);
+    let limit = deployment["spec"]["progressDeadlineSeconds"]
+        .as_i64()
+        .unwrap_or(600);
     let waited = last.map_or(0, |last| (OffsetDateTime::now_utc() - last).whole_seconds());
     let paused = deployment["spec"]["paused"] == true;
     let (holds, reason, message) = if complete {
-        (true, "NewReplicaSetAvailable", format!("ReplicaSet {name:?} has successfully progressed."))
+        (
+            true,
+            "NewReplicaSetAvailable",
+            format!("ReplicaSet {name:?} has successfully progressed."),
+        )
     } else if paused {
         (true, "DeploymentPaused", "Deployment is paused".to_owned())
     } else if gave_up || waited > limit {
-        (false, "ProgressDeadlineExceeded", format!("ReplicaSet {name:?} has timed out progressing."))
+        (
+            false,
+            "ProgressDeadlineExceeded",
+            format!("ReplicaSet {name:?} has timed out progressing."),
+        )
     } else {
         world.come_back(Instant::now() + Duration::from_millis(500));
-        (true, "ReplicaSetUpdated", format!("ReplicaSet {name:?} is progressing."))
+        (
+            true,
+            "ReplicaSetUpdated",
+            format!("ReplicaSet {name:?} is progressing."),
+        )
     };
     set_condition(status, "Progressing", holds, reason, &message, now);
-    let conditions = status["conditions"].as_array_mut().into_iter().flatten();
-    for condition in conditions.filter(|it| it["lastUpdateTime"].is_null() || moved && it["type"] == "Progressing") {
+    let conditions = elements_mut(status, "/conditions");
+    for condition in conditions
+        .filter(|it| it["lastUpdateTime"].is_null() || moved && it["type"] == "Progressing")
+    {
         condition["lastUpdateTime"] = now.into();
     }
 }

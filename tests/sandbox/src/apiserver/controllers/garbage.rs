@@ -16,14 +16,25 @@ const OWNERS: &[(&str, &str)] = &[
 ];
 
 /// Deletes orphans, and empties namespaces that end.
-pub fn collect(world: &mut World<'_>) {
-    let owners = OWNERS.iter().map(|(group, plural)| Resource::named(group, plural));
-    let alive: HashSet<Box<str>> =
-        owners.flat_map(|owner| world.state.list(owner, "")).map(|object| object.index.uid.clone()).collect();
-    for resource in [Resource::named("", "pods"), Resource::named("apps", "replicasets")] {
+pub(super) fn collect(world: &mut World<'_>) {
+    let owners = OWNERS
+        .iter()
+        .map(|(group, plural)| Resource::named(group, plural));
+    let alive: HashSet<Box<str>> = owners
+        .flat_map(|owner| world.state.list(owner, ""))
+        .map(|object| object.index.uid.clone())
+        .collect();
+    for resource in [
+        Resource::named("", "pods"),
+        Resource::named("apps", "replicasets"),
+    ] {
         for object in world.list(resource) {
-            let Some(owner) = controller(&object) else { continue };
-            let known = OWNERS.iter().any(|(group, plural)| Resource::named(group, plural).kind == str_at(owner, "kind"));
+            let Some(owner) = controller(&object) else {
+                continue;
+            };
+            let known = OWNERS.iter().any(|(group, plural)| {
+                Resource::named(group, plural).kind == str_at(owner, "kind")
+            });
             let orphaned = known && !alive.contains(str_at(owner, "uid"));
             if orphaned && object["metadata"]["deletionTimestamp"].is_null() {
                 world.delete(resource, &object);
@@ -51,6 +62,8 @@ fn empty(world: &mut World<'_>, namespace: &str) {
         }
     }
     if left == 0 {
-        world.state.remove(Resource::named("", "namespaces"), namespace);
+        world
+            .state
+            .remove(Resource::named("", "namespaces"), namespace);
     }
 }

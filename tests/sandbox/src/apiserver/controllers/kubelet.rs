@@ -17,7 +17,7 @@ use super::world::{World, condition};
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// Takes every pod on a ready node one step further.
-pub fn run(world: &mut World<'_>) {
+pub(super) fn run(world: &mut World<'_>) {
     let ready: HashSet<String> = world
         .list(Resource::named("", "nodes"))
         .iter()
@@ -25,7 +25,10 @@ pub fn run(world: &mut World<'_>) {
         .map(|node| str_at(&node["metadata"], "name").to_owned())
         .collect();
     let pods = world.list(Resource::named("", "pods"));
-    for pod in pods.iter().filter(|pod| ready.contains(str_at(&pod["spec"], "nodeName"))) {
+    for pod in pods
+        .iter()
+        .filter(|pod| ready.contains(str_at(&pod["spec"], "nodeName")))
+    {
         if !pod["metadata"]["deletionTimestamp"].is_null() {
             end(world, pod);
         } else if str_at(&pod["status"], "phase") == "Pending" {
@@ -36,12 +39,20 @@ pub fn run(world: &mut World<'_>) {
 
 fn end(world: &mut World<'_>, pod: &Value) {
     let resource = Resource::named("", "pods");
-    let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_u64().unwrap_or(0);
-    let patience = Duration::from_millis(world.options.terminate_after_ms).min(Duration::from_secs(grace));
-    if !pod["metadata"]["annotations"]["sandbox/stuck"].is_null() || !world.has_lasted("ending", pod, patience) {
+    let grace = pod["metadata"]["deletionGracePeriodSeconds"]
+        .as_u64()
+        .unwrap_or(0);
+    let patience =
+        Duration::from_millis(world.options.terminate_after_ms).min(Duration::from_secs(grace));
+    if !pod["metadata"]["annotations"]["sandbox/stuck"].is_null()
+        || !world.has_lasted("ending", pod, patience)
+    {
         return;
     }
-    if pod["metadata"]["finalizers"].as_array().is_some_and(|it| !it.is_empty()) {
+    if pod["metadata"]["finalizers"]
+        .as_array()
+        .is_some_and(|it| !it.is_empty())
+    {
         // Its containers have ended; the object waits.
         if grace > 0 {
             let mut ended = pod.clone();
@@ -73,12 +84,19 @@ fn start(world: &mut World<'_>, pod: &Value) {
     let pulls = !image_says("nonexistent");
     let runs = pulls && !image_says("crashing");
     let has_status = pod["status"]["containerStatuses"].is_array();
-    if (!pulls && has_status) || !world.has_lasted("starting", pod, Duration::from_millis(world.options.ready_after_ms))
+    if (!pulls && has_status)
+        || !world.has_lasted(
+            "starting",
+            pod,
+            Duration::from_millis(world.options.ready_after_ms),
+        )
     {
         return;
     }
     let time = now();
-    let statuses: Vec<Value> = containers().map(|container| container_status(world, container, pulls, runs, &time)).collect();
+    let statuses: Vec<Value> = containers()
+        .map(|container| container_status(world, container, pulls, runs, &time))
+        .collect();
     let condition = |kind: &str, holds: bool| {
         let mut condition = json!({
             "type": kind, "status": if holds { "True" } else { "False" },
@@ -95,7 +113,9 @@ fn start(world: &mut World<'_>, pod: &Value) {
     let status = &mut started["status"];
     status["phase"] = if pulls { "Running" } else { "Pending" }.into();
     status["conditions"] = json!([
-        condition("Initialized", true), condition("Ready", runs), condition("ContainersReady", runs),
+        condition("Initialized", true),
+        condition("Ready", runs),
+        condition("ContainersReady", runs),
         condition("PodScheduled", true),
     ]);
     status["startTime"] = time.as_str().into();
@@ -106,11 +126,21 @@ fn start(world: &mut World<'_>, pod: &Value) {
     world.put(Resource::named("", "pods"), started);
 }
 
-fn container_status(world: &mut World<'_>, container: &Value, pulls: bool, runs: bool, time: &str) -> Value {
+fn container_status(
+    world: &mut World<'_>,
+    container: &Value,
+    pulls: bool,
+    runs: bool,
+    time: &str,
+) -> Value {
     let state = match (pulls, runs) {
         (true, true) => json!({"running": {"startedAt": time}}),
-        (true, false) => json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}}),
-        (false, _) => json!({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}),
+        (true, false) => {
+            json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}})
+        }
+        (false, _) => {
+            json!({"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}})
+        }
     };
     json!({
         "name": container["name"], "image": container["image"], "ready": runs, "started": runs, "state": state,

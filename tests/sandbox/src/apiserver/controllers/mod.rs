@@ -30,6 +30,10 @@ const MAX_PASSES: usize = 50;
 /// Which controllers run, and how quickly pods come and go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each controller has a switch of its own"
+)]
 pub struct ControllerOptions {
     /// Pods get nodes.
     pub scheduler: bool,
@@ -65,7 +69,7 @@ impl Default for ControllerOptions {
 }
 
 /// The running controllers. Dropping this stops them.
-pub struct Controllers {
+pub(super) struct Controllers {
     stopping: Arc<AtomicBool>,
     api: Arc<Api>,
     thread: Option<JoinHandle<()>>,
@@ -79,7 +83,11 @@ impl Controllers {
         let thread = thread::Builder::new()
             .name("controllers".to_owned())
             .spawn(move || run(&shared, &options, &stopped))?;
-        Ok(Controllers { stopping, api: Arc::clone(api), thread: Some(thread) })
+        Ok(Controllers {
+            stopping,
+            api: Arc::clone(api),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -98,8 +106,13 @@ fn run(api: &Api, options: &ControllerOptions, stopping: &AtomicBool) {
     while !stopping.load(Ordering::SeqCst) {
         let seen = settle(api, options, &mut memory);
         // Woken by the next change, the next pod that is due, or to look whether to stop.
-        let due = memory.due.map_or(Duration::from_millis(100), |due| due.saturating_duration_since(Instant::now()));
-        api.store.wait_any(seen, due.clamp(Duration::from_millis(1), Duration::from_millis(100)));
+        let due = memory.due.map_or(Duration::from_millis(100), |due| {
+            due.saturating_duration_since(Instant::now())
+        });
+        api.store.wait_any(
+            seen,
+            due.clamp(Duration::from_millis(1), Duration::from_millis(100)),
+        );
     }
 }
 

@@ -9,11 +9,14 @@ use super::world::World;
 const KEY: &str = "node.kubernetes.io/unschedulable";
 
 /// Gives every cordoned node the taint, and takes it from the others.
-pub fn taint(world: &mut World<'_>) {
+pub(super) fn taint(world: &mut World<'_>) {
     let resource = Resource::named("", "nodes");
     for node in world.list(resource) {
         let cordoned = node["spec"]["unschedulable"] == true;
-        let mut taints: Vec<Value> = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        let mut taints: Vec<Value> = node["spec"]["taints"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         let tainted = taints.iter().any(|taint| taint["key"] == KEY);
         if cordoned == tainted {
             continue;
@@ -24,7 +27,10 @@ pub fn taint(world: &mut World<'_>) {
         }
         let mut changed = Value::clone(&node);
         changed["spec"]["taints"] = taints.into();
-        if let Some(spec) = changed["spec"].as_object_mut().filter(|spec| spec["taints"] == json!([])) {
+        if let Some(spec) = changed["spec"]
+            .as_object_mut()
+            .filter(|spec| spec["taints"] == json!([]))
+        {
             spec.remove("taints");
         }
         world.put(resource, changed);

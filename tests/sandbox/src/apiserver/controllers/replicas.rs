@@ -21,9 +21,13 @@ const BORNE: &[(&str, &str)] = &[
 ];
 
 /// Creates the pods that are missing and deletes those that are too many.
-pub fn reconcile(world: &mut World<'_>) {
+pub(super) fn reconcile(world: &mut World<'_>) {
     let owned = world.pods_by_owner();
-    let pods_of = |owner: &Value| owned.get(str_at(&owner["metadata"], "uid")).map_or(&[][..], Vec::as_slice);
+    let pods_of = |owner: &Value| {
+        owned
+            .get(str_at(&owner["metadata"], "uid"))
+            .map_or(&[][..], Vec::as_slice)
+    };
     for set in world.list(Resource::named("apps", "replicasets")) {
         replica_set(world, &set, pods_of(&set));
     }
@@ -69,7 +73,9 @@ fn stateful_set(world: &mut World<'_>, set: &Value, pods: &[Arc<Value>]) {
     let in_order = str_at(&set["spec"], "podManagementPolicy") != "Parallel";
     for ordinal in 0..wanted {
         let pod_name = format!("{name}-{ordinal}");
-        let existing = pods.iter().find(|pod| pod["metadata"]["name"] == pod_name.as_str());
+        let existing = pods
+            .iter()
+            .find(|pod| pod["metadata"]["name"] == pod_name.as_str());
         match existing {
             None => {
                 let mut pod = pod_of(set);
@@ -86,9 +92,15 @@ fn stateful_set(world: &mut World<'_>, set: &Value, pods: &[Arc<Value>]) {
     }
     let ordinal = |pod: &Value| -> usize {
         let name = str_at(&pod["metadata"], "name");
-        name.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+        name.rsplit('-')
+            .next()
+            .and_then(|number| number.parse().ok())
+            .unwrap_or(0)
     };
-    let last = pods.iter().filter(|pod| is_active(pod)).max_by_key(|pod| ordinal(pod));
+    let last = pods
+        .iter()
+        .filter(|pod| is_active(pod))
+        .max_by_key(|pod| ordinal(pod));
     if let Some(last) = last.filter(|last| ordinal(last) >= wanted) {
         world.delete(Resource::named("", "pods"), last);
     }
@@ -99,7 +111,10 @@ fn daemon_set(world: &mut World<'_>, set: &Value, pods: &[Arc<Value>], nodes: &[
         return;
     }
     let mut template = pod_of(set);
-    let mut tolerations = template["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
+    let mut tolerations = template["spec"]["tolerations"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     for (key, effect) in BORNE {
         let key = format!("node.kubernetes.io/{key}");
         tolerations.push(json!({"key": key, "operator": "Exists", "effect": effect}));
@@ -117,8 +132,13 @@ fn daemon_set(world: &mut World<'_>, set: &Value, pods: &[Arc<Value>], nodes: &[
         pod["spec"]["nodeName"] = name.clone();
         world.create(resource, pod);
     }
-    for pod in pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()) {
-        let node = nodes.iter().find(|node| node["metadata"]["name"] == pod["spec"]["nodeName"]);
+    for pod in pods
+        .iter()
+        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+    {
+        let node = nodes
+            .iter()
+            .find(|node| node["metadata"]["name"] == pod["spec"]["nodeName"]);
         if node.is_none_or(|node| !wants(&template, node)) || !is_active(pod) {
             world.delete(resource, pod);
         }
@@ -128,7 +148,9 @@ fn daemon_set(world: &mut World<'_>, set: &Value, pods: &[Arc<Value>], nodes: &[
 fn wants(template: &Value, node: &Value) -> bool {
     let selector = template["spec"]["nodeSelector"].as_object();
     selector.is_none_or(|wanted| {
-        wanted.iter().all(|(key, value)| node["metadata"]["labels"].get(key) == Some(value))
+        wanted
+            .iter()
+            .all(|(key, value)| node["metadata"]["labels"].get(key) == Some(value))
     }) && tolerates_node(node, &template["spec"])
 }
 
@@ -156,15 +178,20 @@ fn pod_of(owner: &Value) -> Value {
 }
 
 /// Brings the status of all sets up to date.
-pub fn count(world: &mut World<'_>) {
+pub(super) fn count(world: &mut World<'_>) {
     let owned = world.pods_by_owner();
     for plural in ["replicasets", "statefulsets", "daemonsets"] {
         let resource = Resource::named("apps", plural);
         for set in world.list(resource) {
-            let pods = owned.get(str_at(&set["metadata"], "uid")).map_or(&[][..], Vec::as_slice);
+            let pods = owned
+                .get(str_at(&set["metadata"], "uid"))
+                .map_or(&[][..], Vec::as_slice);
             let active: Vec<&Arc<Value>> = pods.iter().filter(|pod| is_active(pod)).collect();
             let ready = active.iter().filter(|pod| is_ready(pod)).count();
-            let available = active.iter().filter(|pod| is_available(world, pod, &set["spec"])).count();
+            let available = active
+                .iter()
+                .filter(|pod| is_available(world, pod, &set["spec"]))
+                .count();
             let mut status = set["status"].clone();
             status["observedGeneration"] = set["metadata"]["generation"].clone();
             let total = active.len();
@@ -204,7 +231,7 @@ pub fn count(world: &mut World<'_>) {
 }
 
 /// Whether a pod has been ready for as long as its owner's `minReadySeconds` say.
-pub fn is_available(world: &mut World<'_>, pod: &Value, owner_spec: &Value) -> bool {
+pub(super) fn is_available(world: &mut World<'_>, pod: &Value, owner_spec: &Value) -> bool {
     let seconds = owner_spec["minReadySeconds"].as_u64().unwrap_or(0);
     is_ready(pod)
         && (seconds == 0
@@ -213,11 +240,14 @@ pub fn is_available(world: &mut World<'_>, pod: &Value, owner_spec: &Value) -> b
 }
 
 /// A count; one if it is not given, as replicas are.
-pub fn count_at(spec: &Value, member: &str) -> usize {
-    spec[member].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(1)
+pub(super) fn count_at(spec: &Value, member: &str) -> usize {
+    spec[member]
+        .as_u64()
+        .and_then(|count| usize::try_from(count).ok())
+        .unwrap_or(1)
 }
 
 /// Whether an object is controlled by another.
-pub fn is_owned_by(object: &Value, owner: &Value) -> bool {
+pub(super) fn is_owned_by(object: &Value, owner: &Value) -> bool {
     controller(object).is_some_and(|it| it["uid"] == owner["metadata"]["uid"])
 }

@@ -2,7 +2,7 @@
 
 /// What a deployment asks for.
 #[derive(Clone, Copy, Debug)]
-pub struct Numbers {
+pub(super) struct Numbers {
     /// Pods in the end.
     pub replicas: usize,
     /// Pods above that meanwhile.
@@ -15,7 +15,7 @@ pub struct Numbers {
 
 /// A replica set, the oldest first.
 #[derive(Clone, Copy, Debug)]
-pub struct Part {
+pub(super) struct Part {
     /// Pods it is told to have.
     pub wanted: usize,
     /// Pods it has.
@@ -25,7 +25,7 @@ pub struct Part {
 }
 
 /// The pods that each replica set should be told to have; `current` is the one with the new template.
-pub fn step(numbers: &Numbers, parts: &[Part], current: usize) -> Vec<usize> {
+pub(super) fn step(numbers: &Numbers, parts: &[Part], current: usize) -> Vec<usize> {
     let mut wanted: Vec<usize> = parts.iter().map(|part| part.wanted).collect();
     let old = || (0..parts.len()).filter(|index| *index != current);
     if numbers.recreate {
@@ -49,11 +49,15 @@ pub fn step(numbers: &Numbers, parts: &[Part], current: usize) -> Vec<usize> {
 
     // Pods of the old ones may go as far as enough pods serve without them.
     let must_serve = numbers.replicas.saturating_sub(numbers.max_unavailable);
-    let starting = parts[current].wanted.saturating_sub(parts[current].available);
+    let starting = parts[current]
+        .wanted
+        .saturating_sub(parts[current].available);
     let mut spare = total.saturating_sub(must_serve + starting);
     for index in old() {
         // Those that do not serve go first: nobody misses them.
-        let idle = wanted[index].saturating_sub(parts[index].available).min(spare);
+        let idle = wanted[index]
+            .saturating_sub(parts[index].available)
+            .min(spare);
         wanted[index] -= idle;
         spare -= idle;
     }
@@ -71,10 +75,19 @@ pub fn step(numbers: &Numbers, parts: &[Part], current: usize) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    const FOUR: Numbers = Numbers { replicas: 4, max_surge: 1, max_unavailable: 1, recreate: false };
+    const FOUR: Numbers = Numbers {
+        replicas: 4,
+        max_surge: 1,
+        max_unavailable: 1,
+        recreate: false,
+    };
 
     fn part(wanted: usize, available: usize) -> Part {
-        Part { wanted, present: wanted, available }
+        Part {
+            wanted,
+            present: wanted,
+            available,
+        }
     }
 
     #[test]
@@ -112,9 +125,16 @@ mod tests {
 
     #[test]
     fn recreates_after_the_last_old_pod() {
-        let numbers = Numbers { recreate: true, ..FOUR };
+        let numbers = Numbers {
+            recreate: true,
+            ..FOUR
+        };
         assert_eq!(step(&numbers, &[part(4, 4), part(0, 0)], 1), [0, 0]);
-        let ending = Part { wanted: 0, present: 2, available: 0 };
+        let ending = Part {
+            wanted: 0,
+            present: 2,
+            available: 0,
+        };
         assert_eq!(step(&numbers, &[ending, part(0, 0)], 1), [0, 0]);
         assert_eq!(step(&numbers, &[part(0, 0), part(0, 0)], 1), [0, 4]);
     }

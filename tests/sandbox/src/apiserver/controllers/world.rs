@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::super::create::create_object;
 use super::super::defaults::counts_generations;
+use super::super::delete::{DeleteOptions, delete_object};
 use super::super::object::str_at;
 use super::super::options::Options;
 use super::super::resources::Resource;
 use super::super::store::State;
-use super::super::write::{DeleteOptions, Writer, create_object, delete_object};
+use super::super::write::Writer;
 use super::ControllerOptions;
 
 /// What controllers remember from pass to pass.
 #[derive(Default)]
-pub struct Memory {
+pub(super) struct Memory {
     /// Objects that were read before, with their versions.
     read: HashMap<(usize, Box<str>), (u64, Arc<Value>)>,
     /// When something was first seen, by what it is and the uid.
@@ -26,7 +28,7 @@ pub struct Memory {
 }
 
 /// The cluster during one pass.
-pub struct World<'a> {
+pub(super) struct World<'a> {
     /// All objects.
     pub state: &'a mut State,
     /// How pods come and go.
@@ -37,17 +39,22 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     /// Looks at a store.
-    pub fn new(
+    pub(super) fn new(
         state: &'a mut State,
         memory: &'a mut Memory,
         options: &'a ControllerOptions,
         server: &'a Options,
     ) -> World<'a> {
-        World { state, options, server, memory }
+        World {
+            state,
+            options,
+            server,
+            memory,
+        }
     }
 
     /// The objects of a resource.
-    pub fn list(&mut self, resource: &'static Resource) -> Vec<Arc<Value>> {
+    pub(super) fn list(&mut self, resource: &'static Resource) -> Vec<Arc<Value>> {
         let table = resource.table();
         let read = &mut self.memory.read;
         let objects = self.state.list(resource, "");
@@ -67,49 +74,75 @@ impl<'a> World<'a> {
     }
 
     /// The pods of each owner's uid.
-    pub fn pods_by_owner(&mut self) -> HashMap<String, Vec<Arc<Value>>> {
+    pub(super) fn pods_by_owner(&mut self) -> HashMap<String, Vec<Arc<Value>>> {
         let mut owned: HashMap<String, Vec<Arc<Value>>> = HashMap::new();
         for pod in self.list(Resource::named("", "pods")) {
             if let Some(owner) = controller(&pod) {
-                owned.entry(str_at(owner, "uid").to_owned()).or_default().push(pod);
+                owned
+                    .entry(str_at(owner, "uid").to_owned())
+                    .or_default()
+                    .push(pod);
             }
         }
         owned
     }
 
     /// Stores a changed object; as a new generation if its spec changed.
-    pub fn put(&mut self, resource: &'static Resource, mut object: Value) {
+    pub(super) fn put(&mut self, resource: &'static Resource, mut object: Value) {
         if counts_generations(resource) {
             let key = key(resource, &object);
-            let old = self.state.get(resource, &key).map(|old| old.value(resource));
+            let old = self
+                .state
+                .get(resource, &key)
+                .map(|old| old.value(resource));
             if let Some(old) = old.filter(|old| old["spec"] != object["spec"]) {
-                object["metadata"]["generation"] = (old["metadata"]["generation"].as_i64().unwrap_or(1) + 1).into();
+                object["metadata"]["generation"] =
+                    (old["metadata"]["generation"].as_i64().unwrap_or(1) + 1).into();
             }
         }
         self.state.put(resource, object);
     }
 
     /// Creates an object as the API would. One that cannot be is left out: the next pass tries again.
-    pub fn create(&mut self, resource: &'static Resource, object: Value) {
-        let writer =
-            Writer { manager: "kube-controller-manager".to_owned(), subresource: String::new(), dry_run: false };
+    pub(super) fn create(&mut self, resource: &'static Resource, object: Value) {
+        let writer = Writer {
+            manager: "kube-controller-manager".to_owned(),
+            subresource: String::new(),
+            dry_run: false,
+        };
         let _ = create_object(self.state, resource, object, &writer);
     }
 
     /// Deletes an object as the API would: a pod gets its grace.
-    pub fn delete(&mut self, resource: &'static Resource, object: &Value) {
-        let _ = delete_object(self.state, resource, &key(resource, object), &DeleteOptions::default(), self.server);
+    pub(super) fn delete(&mut self, resource: &'static Resource, object: &Value) {
+        let _ = delete_object(
+            self.state,
+            resource,
+            &key(resource, object),
+            &DeleteOptions::default(),
+            self.server,
+        );
     }
 
     /// Removes an object at once.
-    pub fn remove(&mut self, resource: &'static Resource, object: &Value) {
+    pub(super) fn remove(&mut self, resource: &'static Resource, object: &Value) {
         self.state.remove(resource, &key(resource, object));
     }
 
     /// Whether something has lasted so long; if not, the controllers come back when it has.
-    pub fn has_lasted(&mut self, what: &'static str, object: &Value, long: Duration) -> bool {
+    pub(super) fn has_lasted(
+        &mut self,
+        what: &'static str,
+        object: &Value,
+        long: Duration,
+    ) -> bool {
         let uid = str_at(&object["metadata"], "uid").to_owned();
-        let due = *self.memory.since.entry((what, uid)).or_insert_with(Instant::now) + long;
+        let due = *self
+            .memory
+            .since
+            .entry((what, uid))
+            .or_insert_with(Instant::now)
+            + long;
         if due > Instant::now() {
             self.come_back(due);
             return false;
@@ -118,44 +151,64 @@ impl<'a> World<'a> {
     }
 
     /// Has the controllers look again then.
-    pub fn come_back(&mut self, at: Instant) {
+    pub(super) fn come_back(&mut self, at: Instant) {
         self.memory.due = Some(self.memory.due.map_or(at, |due| due.min(at)));
     }
 }
 
 /// The owner that controls an object.
-pub fn controller(object: &Value) -> Option<&Value> {
+pub(super) fn controller(object: &Value) -> Option<&Value> {
     let owners = object["metadata"]["ownerReferences"].as_array()?;
     owners.iter().find(|owner| owner["controller"] == true)
 }
 
 /// A pod that counts as one: neither ended nor ending.
-pub fn is_active(pod: &Value) -> bool {
+pub(super) fn is_active(pod: &Value) -> bool {
     pod["metadata"]["deletionTimestamp"].is_null()
         && !matches!(str_at(&pod["status"], "phase"), "Succeeded" | "Failed")
 }
 
 /// The key of an object.
-pub fn key(resource: &Resource, object: &Value) -> String {
-    resource.key(str_at(&object["metadata"], "namespace"), str_at(&object["metadata"], "name"))
+pub(super) fn key(resource: &Resource, object: &Value) -> String {
+    resource.key(
+        str_at(&object["metadata"], "namespace"),
+        str_at(&object["metadata"], "name"),
+    )
 }
 
 /// A number or a percentage of a whole, rounded up or down.
-pub fn share(value: &Value, of: i64, round_up: bool) -> i64 {
+pub(super) fn share(value: &Value, of: i64, round_up: bool) -> i64 {
     let Some(percent) = value.as_str().and_then(|text| text.strip_suffix('%')) else {
-        return value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0);
+        return value
+            .as_i64()
+            .or_else(|| value.as_str()?.parse().ok())
+            .unwrap_or(0);
     };
     let hundredths = percent.parse::<i64>().unwrap_or(0) * of;
-    if round_up { (hundredths + 99).div_euclid(100) } else { hundredths.div_euclid(100) }
+    if round_up {
+        (hundredths + 99).div_euclid(100)
+    } else {
+        hundredths.div_euclid(100)
+    }
 }
 
 /// A condition of an object, by its type.
-pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    object["status"]["conditions"].as_array()?.iter().find(|it| it["type"] == kind)
+pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|it| it["type"] == kind)
 }
 
 /// Sets a condition of a status; its times change with its meaning.
-pub fn set_condition(status: &mut Value, kind: &str, value: bool, reason: &str, message: &str, now: &str) {
+pub(super) fn set_condition(
+    status: &mut Value,
+    kind: &str,
+    value: bool,
+    reason: &str,
+    message: &str,
+    now: &str,
+) {
     let value = if value { "True" } else { "False" };
     let mut conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     let old = conditions.iter().position(|it| it["type"] == kind);
@@ -166,7 +219,9 @@ pub fn set_condition(status: &mut Value, kind: &str, value: bool, reason: &str, 
         if conditions[old]["status"] == value {
             new["lastTransitionTime"] = conditions[old]["lastTransitionTime"].clone();
         }
-        let same = ["status", "reason", "message"].iter().all(|member| conditions[old][*member] == new[*member]);
+        let same = ["status", "reason", "message"]
+            .iter()
+            .all(|member| conditions[old][*member] == new[*member]);
         if same {
             return;
         }

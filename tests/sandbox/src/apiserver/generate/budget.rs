@@ -6,7 +6,7 @@ use super::super::random::timestamp;
 use super::Workload;
 
 /// A budget that lets one pod of a workload go at a time.
-pub fn make(workload: &Workload, ready: usize) -> Value {
+pub(super) fn make(workload: &Workload, ready: usize) -> Value {
     let created = timestamp(workload.created);
     let desired = workload.replicas.saturating_sub(1);
     let allowed = ready.saturating_sub(desired);

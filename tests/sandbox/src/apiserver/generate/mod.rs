@@ -6,6 +6,8 @@
 mod budget;
 mod node;
 mod pod;
+mod spec;
+mod status;
 mod workload;
 
 use std::thread;
@@ -18,8 +20,8 @@ use super::random::{Random, timestamp};
 use super::resources::Resource;
 use super::store::State;
 
-pub use node::Node;
-pub use workload::{Kind, Workload};
+pub(super) use node::Node;
+pub(super) use workload::{Kind, Workload};
 
 /// Teams and what they run, for names.
 const TEAMS: &[&str] = &[
@@ -78,7 +80,7 @@ struct Plan {
 }
 
 /// Fills the store with so many nodes and pods and what belongs to them. What the store holds of other names stays.
-pub fn populate(state: &mut State, nodes: usize, pods: usize, options: &Population) {
+pub(super) fn populate(state: &mut State, nodes: usize, pods: usize, options: &Population) {
     let mut random = Random::new(options.seed);
     let now = OffsetDateTime::now_utc();
     let nodes = node::make(&mut random, nodes, now);

@@ -17,7 +17,7 @@ const TYPES: &[(&str, &str, u64, u64)] = &[
 
 /// A node, as far as its pods need to know it.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub(crate) struct Node {
     /// Its name.
     pub name: String,
     /// Its address.
@@ -31,7 +31,7 @@ pub struct Node {
 }
 
 /// Decides on nodes: `node-1` and so on.
-pub fn make(random: &mut Random, count: usize, now: OffsetDateTime) -> Vec<Node> {
+pub(super) fn make(random: &mut Random, count: usize, now: OffsetDateTime) -> Vec<Node> {
     (1..=count)
         .map(|number| Node {
             name: format!("node-{number}"),
@@ -56,12 +56,12 @@ pub fn make(random: &mut Random, count: usize, now: OffsetDateTime) -> Vec<Node>
 
 impl Node {
     /// When it joined.
-    pub fn created(&self) -> OffsetDateTime {
+    pub(crate) fn created(&self) -> OffsetDateTime {
         self.created
     }
 
     /// The whole object, but for its version.
-    pub fn to_json(&self, random: &mut Random, small: bool) -> Value {
+    pub(crate) fn to_json(&self, random: &mut Random, small: bool) -> Value {
         let (instance, arch, cores, memory) = *self.kind;
         let capacity_type = if self.spot { "spot" } else { "on-demand" };
         let created = timestamp(self.created);

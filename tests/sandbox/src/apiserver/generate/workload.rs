@@ -9,7 +9,7 @@ use super::TEAMS;
 
 /// What kind of thing owns the pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Through a replica set.
     Deployment,
     /// With stable names.
@@ -22,7 +22,7 @@ pub enum Kind {
 
 /// A workload of a generated cluster.
 #[derive(Clone, Debug)]
-pub struct Workload {
+pub(crate) struct Workload {
     /// What it is.
     pub kind: Kind,
     /// Its namespace.
@@ -46,7 +46,7 @@ pub struct Workload {
 
 /// A container of a workload's pods.
 #[derive(Clone, Debug)]
-pub struct Container {
+pub(crate) struct Container {
     /// Its name.
     pub name: String,
     /// What it runs.
@@ -63,7 +63,7 @@ pub struct Container {
 
 impl Workload {
     /// One that runs on every node.
-    pub fn node_agent(
+    pub(crate) fn node_agent(
         random: &mut Random,
         number: usize,
         nodes: usize,
@@ -72,7 +72,7 @@ impl Workload {
         let name = ["kube-proxy", "node-exporter", "log-shipper"][number % 3];
         let mut workload = Workload::random(random, number, usize::MAX, now);
         workload.containers.truncate(1);
-        workload.containers[0].name = name.to_owned();
+        name.clone_into(&mut workload.containers[0].name);
         workload.containers[0].cpu_millis = 50;
         Workload {
             kind: Kind::DaemonSet,
@@ -85,7 +85,7 @@ impl Workload {
     }
 
     /// One of any kind, of at most so many pods.
-    pub fn random(
+    pub(crate) fn random(
         random: &mut Random,
         number: usize,
         most: usize,
@@ -128,27 +128,27 @@ impl Workload {
     }
 
     /// An id of its own for each thing that belongs to it.
-    pub fn uid_of(&self, what: &str) -> String {
+    pub(crate) fn uid_of(&self, what: &str) -> String {
         Random::new(hash(&format!("{}{what}", self.uid))).uuid()
     }
 
     /// Whether a budget protects it: some of those that can spare a pod.
-    pub fn has_budget(&self) -> bool {
+    pub(crate) fn has_budget(&self) -> bool {
         self.kind == Kind::Deployment && self.replicas > 2 && hash(&self.uid) % 100 < 30
     }
 
     /// The hash in the name of its replica set.
-    pub fn template_hash(&self) -> String {
+    pub(crate) fn template_hash(&self) -> String {
         name_of(hash(&self.checksum))
     }
 
     /// The labels that its pods are found by.
-    pub fn selector(&self) -> Value {
+    pub(crate) fn selector(&self) -> Value {
         json!({"app.kubernetes.io/name": self.name, "app.kubernetes.io/instance": self.namespace})
     }
 
     /// The labels of its pods' template.
-    pub fn template_labels(&self) -> Vec<(String, String)> {
+    pub(crate) fn template_labels(&self) -> Vec<(String, String)> {
         let version = format!(
             "{}.{}.{}",
             hash(&self.uid) % 4,
@@ -166,7 +166,7 @@ impl Workload {
     }
 
     /// Kind, name and uid of what owns its pods directly.
-    pub fn owner(&self) -> (&'static str, &'static str, String, String) {
+    pub(crate) fn owner(&self) -> (&'static str, &'static str, String, String) {
         match self.kind {
             Kind::Deployment => {
                 let name = format!("{}-{}", self.name, self.template_hash());
@@ -184,9 +184,9 @@ impl Workload {
     }
 
     /// The objects that own its pods, so many of which are ready.
-    pub fn objects(&self, ready: usize) -> Vec<(&'static Resource, Value)> {
+    pub(crate) fn objects(&self, ready: usize) -> Vec<(&'static Resource, Value)> {
         let spec: Value =
-            serde_json::from_str(&super::pod::template_spec(self)).unwrap_or_default();
+            serde_json::from_str(&super::spec::template_spec(self)).unwrap_or_default();
         let labels: serde_json::Map<String, Value> = self
             .template_labels()
             .into_iter()

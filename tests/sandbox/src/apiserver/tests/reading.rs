@@ -72,8 +72,15 @@ fn ignores_the_limit_at_version_zero() {
         (names(&list).len(), list["metadata"].get("continue")),
         (3, None)
     );
-    let (code, _) = client.get("/api/v1/pods?resourceVersion=999999");
-    assert_eq!(code, 504);
+    let code = |query: &str| client.get(&format!("{PODS}?{query}")).0;
+    assert_eq!(code("resourceVersion=999999"), 504);
+    assert_eq!(code("resourceVersion=1001&limit=1"), 410);
+    assert_eq!(
+        code("resourceVersion=1001&limit=1&resourceVersionMatch=NotOlderThan"),
+        200
+    );
+    assert_eq!(code("resourceVersionMatch=Exact"), 422);
+    assert_eq!(code("resourceVersion=soon"), 500);
 }
 
 #[test]

@@ -133,5 +133,8 @@ fn holds_a_cluster_of_full_size() {
         "",
     );
     println!("one node's pods: {} bytes in {:?}", sent(), began.elapsed());
+    let began = Instant::now();
+    server.churn(1_500, 50);
+    println!("1 % churned in {:?}", began.elapsed());
     assert_eq!(pods, 150_000);
 }

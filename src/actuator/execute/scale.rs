@@ -1,0 +1,14 @@
+//! To be written.
+
+use crate::actions::params::ScaleDeployment;
+use crate::actuator::context::{Context, Ended};
+
+/// Carries it out.
+pub fn execute(_it: &ScaleDeployment, _context: &Context<'_>) -> Result<Ended, Ended> {
+    Err(Ended::noop("to be written"))
+}
+
+/// Looks.
+pub fn observe(_it: &ScaleDeployment, _context: &Context<'_>) -> Result<Ended, Ended> {
+    Err(Ended::noop("to be written"))
+}

@@ -1,0 +1,127 @@
+//! The arguments, read by hand: four options do not need a library.
+
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+Runs the agent on a simulated cluster, with a reference backend, and shows what arrives.
+
+Usage: sandbox [OPTION]...
+
+Options:
+  --nodes N      nodes of the cluster, 1 to 5000 (3)
+  --pods N       pods of the cluster, 0 to 150000 (50)
+  --interval S   seconds between two collections, 1 to 3600 (5)
+  --seconds S    ends after so many seconds with one line of JSON on standard output;
+                 exit code 0 only if every pod and node arrived and the agent stopped cleanly
+  --help         prints this
+
+Without --seconds it runs until Ctrl-C, and then ends in the same way. Under cargo it builds
+the agent first; otherwise it takes the kubernetes-agent beside its own executable. Nothing
+is written outside a temporary folder, which is removed at the end.";
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// `--help`
+    Help,
+    /// The agent at work.
+    Demo(Options),
+}
+
+/// How the demonstration is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// `--nodes`
+    pub(crate) nodes: usize,
+    /// `--pods`
+    pub(crate) pods: usize,
+    /// `--interval`
+    pub(crate) interval: Duration,
+    /// `--seconds`
+    pub(crate) seconds: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { nodes: 3, pods: 50, interval: Duration::from_secs(5), seconds: None }
+    }
+}
+
+/// Reads the arguments, or says everything that is wrong with them.
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Vec<String>> {
+    let mut arguments = arguments.map(|it| it.to_string_lossy().into_owned());
+    let mut options = Options::default();
+    let mut faults = Vec::new();
+    while let Some(argument) = arguments.next() {
+        if matches!(argument.as_str(), "--help" | "-h") {
+            return Ok(Command::Help);
+        }
+        let (name, inline) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (argument.as_str(), None),
+        };
+        let mut number = |range: RangeInclusive<u32>| {
+            let value = inline.clone().or_else(|| arguments.next());
+            read(name, value.as_deref(), range).map_err(|fault| faults.push(fault)).ok()
+        };
+        let seconds = |it: u32| Duration::from_secs(it.into());
+        match name {
+            "--nodes" => options.nodes = number(1..=5_000).map_or(0, |it| it as usize),
+            "--pods" => options.pods = number(0..=150_000).map_or(0, |it| it as usize),
+            "--interval" => options.interval = number(1..=3_600).map(seconds).unwrap_or_default(),
+            "--seconds" => options.seconds = number(1..=86_400).map(seconds),
+            _ => faults.push(format!(
+                "{argument:?}: expected one of --nodes, --pods, --interval, --seconds and --help"
+            )),
+        }
+    }
+    if faults.is_empty() { Ok(Command::Demo(options)) } else { Err(faults) }
+}
+
+fn read(name: &str, value: Option<&str>, range: RangeInclusive<u32>) -> Result<u32, String> {
+    let expected = format!("expected a whole number from {} to {}", range.start(), range.end());
+    let value = value.ok_or_else(|| format!("{name}: {expected}, got nothing"))?;
+    let number = value.parse().ok().filter(|it| range.contains(it));
+    number.ok_or_else(|| format!("{name}: {expected}, got {value:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, Vec<String>> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn every_option_has_a_default_and_both_spellings() {
+        assert_eq!(parsed(""), Ok(Command::Demo(Options::default())));
+        let options = Options {
+            nodes: 10,
+            pods: 400,
+            interval: Duration::from_secs(2),
+            seconds: Some(Duration::from_secs(20)),
+        };
+        let line = "--nodes 10 --pods=400 --interval 2 --seconds=20";
+        assert_eq!(parsed(line), Ok(Command::Demo(options)));
+        assert_eq!(parsed("--nodes 10 --help"), Ok(Command::Help));
+    }
+
+    #[test]
+    fn every_fault_names_option_value_and_what_was_expected() {
+        assert_eq!(
+            parsed("--nodes 0 --pods many --interval=1.5 --verbose drain --seconds"),
+            Err(vec![
+                "--nodes: expected a whole number from 1 to 5000, got \"0\"".to_owned(),
+                "--pods: expected a whole number from 0 to 150000, got \"many\"".to_owned(),
+                "--interval: expected a whole number from 1 to 3600, got \"1.5\"".to_owned(),
+                "\"--verbose\": expected one of --nodes, --pods, --interval, --seconds and --help".to_owned(),
+                "\"drain\": expected one of --nodes, --pods, --interval, --seconds and --help".to_owned(),
+                "--seconds: expected a whole number from 1 to 86400, got nothing".to_owned(),
+            ])
+        );
+    }
+}
