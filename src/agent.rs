@@ -1,19 +1,13 @@
 //! The agent put together: every queue and every thread on one screen.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{fmt, io};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Sender, bounded, select};
 use log::{error, info, warn};
 
-use crate::actions::limiter::EvictionLimiter;
-use crate::actions::verify;
-use crate::actuator::inbox::Inbox;
-use crate::actuator::queue::Queue;
-use crate::actuator::reporter::Outbox;
-use crate::actuator::worker::{WORKERS, Worker};
 use crate::backend::batch::{Batcher, Sequence};
 use crate::backend::protocol::Identity;
 use crate::backend::uplink::{IN_FLIGHT, Uplink};
@@ -27,30 +21,25 @@ use crate::health::{Component, Health};
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::registration::Registration;
 use crate::http::Endpoints;
-use crate::journal::{Journal, Recovered};
 use crate::kube::reflector::{self, Mirror};
 use crate::kube::{self, Resource};
 use crate::logging::MAIN;
 use crate::metrics::Metrics;
-use crate::poller::Poller;
 use crate::resources::Resources;
 use crate::signals::Signals;
 use crate::state_dir::{Mender, StateDir};
-use crate::thread::stop::{self, Stop};
 use crate::thread::Threads;
+use crate::thread::stop::{self, Stop};
 use crate::{backend, ids};
 
 /// How long the components that gather may take to end before the agent goes on without them.
 const GATHERING: Duration = Duration::from_millis(1500);
-/// How long actions under way may take to come to a safe point.
-const ACTING: Duration = Duration::from_millis(5500);
 /// How long what is gathered may take to be delivered.
 const DELIVERY: Duration = Duration::from_millis(2200);
 /// How long threads may take to notice that their connections were broken.
 const STRAGGLERS: Duration = Duration::from_millis(300);
 
 const UPLINKS: [&str; IN_FLIGHT] = ["uplink_1", "uplink_2"];
-const ACTUATORS: [&str; WORKERS] = ["actuator", "actuator_2", "actuator_3", "actuator_4"];
 
 /// Why the agent ended by itself.
 #[derive(Debug)]
@@ -103,7 +92,11 @@ struct Group {
 impl Group {
     fn new(health: &Arc<Health>) -> Self {
         let (guard, stop) = stop::pair();
-        Self { threads: Threads::new(stop.clone(), health.clone()), guard, stop }
+        Self {
+            threads: Threads::new(stop.clone(), health.clone()),
+            guard,
+            stop,
+        }
     }
 
     /// Starts a component that shows a sign of life at least every `period`.
@@ -124,9 +117,8 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let metrics = Arc::new(Metrics::new().map_err(|err| Failure::Start(err.to_string()))?);
     let health = Health::new(metrics.clone());
-    // Three stops: what gathers ends first, then what acts, then what delivers.
+    // Two stops: what gathers ends first, then what delivers.
     let mut gather = Group::new(&health);
-    let mut act = Group::new(&health);
     let mut deliver = Group::new(&health);
 
     let resources = Arc::new(Resources::new(&config.state_dir, metrics.clone()));
@@ -136,36 +128,35 @@ pub fn run(config: Config) -> Result<(), Failure> {
         metrics: metrics.clone(),
         resources: resources.clone(),
     };
-    gather.spawn(&health, "http", Duration::from_secs(10), move |component, stop| endpoints.run(component, stop))?;
+    gather.spawn(
+        &health,
+        "http",
+        Duration::from_secs(10),
+        move |component, stop| endpoints.run(component, stop),
+    )?;
 
-    let Some(state) = StateDir::open(&config.state_dir, &health, signals.received()) else { return Ok(()) };
+    let Some(state) = StateDir::open(&config.state_dir, &health, signals.received()) else {
+        return Ok(());
+    };
     let shared = Shared::new(config, state.instance_id(), metrics, health)?;
     let kube = shared.kube(&gather.stop);
-    let acting_kube = shared.kube(&deliver.stop);
     let registration = Registration::new(
         shared.backend.clone(),
         kube.clone(),
         shared.identity.clone(),
-        shared.config.policy.policy.allowed_actions.iter().map(|it| it.as_str()).collect(),
+        // No action is executed yet.
+        Vec::new(),
         shared.health.clone(),
     );
     let registration = Arc::new(registration);
-    // One wish to poll is as good as many.
-    let (poll_now, polls) = bounded(1);
     let (mended_out, mended) = bounded(1);
 
     shared.observe(&mut gather, &kube)?;
-    let inbox = match state {
-        StateDir::Open(journal, recovered) => {
-            Some(shared.act([&mut gather, &mut act, &mut deliver], &acting_kube, *journal, recovered, polls)?)
-        }
-        StateDir::Unusable { .. } => {
-            shared.mend(&mut gather, mended_out)?;
-            None
-        }
-    };
+    if let StateDir::Unusable { .. } = state {
+        shared.mend(&mut gather, mended_out)?;
+    }
     shared.report(&mut deliver)?;
-    shared.beat(&mut gather, &kube, registration.clone(), resources, inbox, poll_now)?;
+    shared.beat(&mut gather, &kube, registration.clone(), resources)?;
 
     let outcome = select! {
         recv(signals.received()) -> signal => {
@@ -173,11 +164,10 @@ pub fn run(config: Config) -> Result<(), Failure> {
             Ok(())
         }
         recv(gather.threads.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
-        recv(act.threads.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
         recv(deliver.threads.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
         recv(mended) -> _ => Err(Failure::StateDirMended),
     };
-    shared.stop([gather, act, deliver], &[kube, acting_kube], &registration);
+    shared.stop([gather, deliver], &kube, &registration);
     outcome
 }
 
@@ -217,25 +207,39 @@ impl Shared {
     }
 
     fn kube(&self, stop: &Stop) -> Arc<kube::Client> {
-        Arc::new(kube::Client::new(self.config.kubernetes.clone(), stop.clone(), self.metrics.clone()))
+        Arc::new(kube::Client::new(
+            self.config.kubernetes.clone(),
+            stop.clone(),
+            self.metrics.clone(),
+        ))
     }
 
     /// The cluster as it is: watches, and the collector that reads usage.
     fn observe(&self, gather: &mut Group, kube: &Arc<kube::Client>) -> io::Result<()> {
         let store = self.store.clone();
-        self.watch(gather, kube, "watch_pods", Resource::PODS, move || PodMirror(store.clone()))?;
-        let store = self.store.clone();
-        self.watch(gather, kube, "watch_nodes", Resource::NODES, move || NodeMirror::new(store.clone()))?;
-        let store = self.store.clone();
-        self.watch(gather, kube, "watch_replicasets", Resource::REPLICA_SETS, move || {
-            ReplicaSetMirror(store.clone())
+        self.watch(gather, kube, "watch_pods", Resource::PODS, move || {
+            PodMirror(store.clone())
         })?;
+        let store = self.store.clone();
+        self.watch(gather, kube, "watch_nodes", Resource::NODES, move || {
+            NodeMirror::new(store.clone())
+        })?;
+        let store = self.store.clone();
+        self.watch(
+            gather,
+            kube,
+            "watch_replicasets",
+            Resource::REPLICA_SETS,
+            move || ReplicaSetMirror(store.clone()),
+        )?;
         let (out, events) = bounded(QUEUE);
         let (ledger, stop) = (self.ledger.clone(), gather.stop.clone());
-        self.watch(gather, kube, "watch_events", Resource::EVENTS, move || EventMirror {
-            ledger: ledger.clone(),
-            out: out.clone(),
-            stop: stop.clone(),
+        self.watch(gather, kube, "watch_events", Resource::EVENTS, move || {
+            EventMirror {
+                ledger: ledger.clone(),
+                out: out.clone(),
+                stop: stop.clone(),
+            }
         })?;
         let collector = Collector {
             kube: kube.clone(),
@@ -248,10 +252,15 @@ impl Shared {
         };
         let (identity, sequence) = (self.identity.clone(), self.sequence.clone());
         let batch_size = self.config.batch_size;
-        gather.spawn(&self.health, "collector", self.config.collection_interval, move |component, stop| {
-            let mut batcher = Batcher::new(identity.clone(), sequence.clone(), batch_size);
-            collector.run(&mut batcher, component, stop)
-        })
+        gather.spawn(
+            &self.health,
+            "collector",
+            self.config.collection_interval,
+            move |component, stop| {
+                let mut batcher = Batcher::new(identity.clone(), sequence.clone(), batch_size);
+                collector.run(&mut batcher, component, stop)
+            },
+        )
     }
 
     fn watch<M: Mirror + 'static>(
@@ -268,85 +277,30 @@ impl Shared {
         })
     }
 
-    /// Actions: polled, executed by the workers, their results brought home.
-    fn act(
-        &self,
-        [gather, act, deliver]: [&mut Group; 3],
-        kube: &Arc<kube::Client>,
-        journal: Journal,
-        recovered: Recovered,
-        polls: Receiver<()>,
-    ) -> io::Result<Arc<Inbox>> {
-        let config = &self.config;
-        let identity = verify::Identity {
-            cluster_id: config.cluster_id.clone(),
-            agent_id: config.agent_id.clone(),
-        };
-        let max_drains = config.policy.policy.max_concurrent_drains.get() as usize;
-        let inbox = Arc::new(Inbox::new(
-            journal,
-            Queue::new(WORKERS, max_drains),
-            identity,
-            config.secret_key.clone(),
-            config.previous_secret_key.clone(),
-            self.metrics.clone(),
-        ));
-        // A result that waits is found by looking; one token is enough to look at once.
-        let (results_out, results) = bounded(1);
-        let worker = Arc::new(Worker {
-            inbox: inbox.clone(),
-            kube: kube.clone(),
-            backend: self.backend.clone(),
-            identity: self.identity.clone(),
-            policy: config.policy.policy.clone(),
-            limiter: Mutex::new(EvictionLimiter::new(config.policy.evictions_per_minute)),
-            own_pod: config.own_pod.clone(),
-            metrics: self.metrics.clone(),
-            results: results_out,
-        });
-        worker.recover(recovered);
-        for name in ACTUATORS {
-            let worker = worker.clone();
-            act.spawn(&self.health, name, Duration::from_mins(1), move |component, stop| worker.run(component, stop))?;
-        }
-        let outbox = Outbox {
-            inbox: inbox.clone(),
-            backend: self.backend.clone(),
-            metrics: self.metrics.clone(),
-            results,
-        };
-        deliver.spawn(&self.health, "reporter", Duration::from_mins(1), move |component, stop| {
-            outbox.run(component, stop)
-        })?;
-        let poller = Poller {
-            backend: self.backend.clone(),
-            inbox: inbox.clone(),
-            cluster_id: config.cluster_id.clone(),
-            agent_id: config.agent_id.clone(),
-            interval: config.action_poll_interval,
-            now: polls,
-        };
-        gather.spawn(&self.health, "poller", Duration::from_mins(1), move |component, stop| {
-            poller.run(component, stop)
-        })?;
-        Ok(inbox)
-    }
-
-    /// In place of actions, where STATE_DIR cannot be used.
+    /// Where STATE_DIR cannot be used: tries until it can.
     fn mend(&self, gather: &mut Group, mended: Sender<()>) -> io::Result<()> {
-        let mender = Mender { folder: self.config.state_dir.clone(), mended };
-        gather.spawn(&self.health, "actuator", Duration::from_mins(1), move |component, stop| {
-            mender.run(component, stop)
-        })
+        let mender = Mender {
+            folder: self.config.state_dir.clone(),
+            mended,
+        };
+        gather.spawn(
+            &self.health,
+            "state_dir",
+            Duration::from_mins(1),
+            move |component, stop| mender.run(component, stop),
+        )
     }
 
     /// Samples on their way to the backend.
     fn report(&self, deliver: &mut Group) -> io::Result<()> {
         for name in UPLINKS {
             let uplink = self.uplink.clone();
-            deliver.spawn(&self.health, name, Duration::from_secs(30), move |component, stop| {
-                uplink.run(component, stop)
-            })?;
+            deliver.spawn(
+                &self.health,
+                name,
+                Duration::from_secs(30),
+                move |component, stop| uplink.run(component, stop),
+            )?;
         }
         Ok(())
     }
@@ -357,8 +311,6 @@ impl Shared {
         kube: &Arc<kube::Client>,
         registration: Arc<Registration>,
         resources: Arc<Resources>,
-        inbox: Option<Arc<Inbox>>,
-        poll_now: Sender<()>,
     ) -> io::Result<()> {
         let heartbeat = Heartbeat {
             backend: self.backend.clone(),
@@ -369,35 +321,33 @@ impl Shared {
             resources,
             store: self.store.clone(),
             kube: kube.clone(),
-            inbox,
             metrics: self.metrics.clone(),
             interval: self.config.heartbeat_interval,
             sequence: AtomicU64::new(0),
-            poll_now,
         };
-        gather.spawn(&self.health, "heartbeat", self.config.heartbeat_interval, move |component, stop| {
-            heartbeat.run(component, stop)
-        })
+        gather.spawn(
+            &self.health,
+            "heartbeat",
+            self.config.heartbeat_interval,
+            move |component, stop| heartbeat.run(component, stop),
+        )
     }
 
     /// Ends all groups in their order, delivers what it can, and deregisters.
     fn stop(
         &self,
-        [mut gather, mut act, mut deliver]: [Group; 3],
-        kubes: &[Arc<kube::Client>; 2],
+        [mut gather, mut deliver]: [Group; 2],
+        kube: &kube::Client,
         registration: &Registration,
     ) {
         drop(gather.guard);
-        drop(act.guard);
-        kubes[0].close();
+        kube.close();
         gather.threads.join_within(GATHERING, |_| true);
-        act.threads.join_within(ACTING, |_| true);
         drop(deliver.guard);
         deliver.threads.join_within(DELIVERY, |_| true);
-        kubes[1].close();
         self.backend.interrupt();
         let mut late = Vec::new();
-        for group in [&mut gather.threads, &mut act.threads, &mut deliver.threads] {
+        for group in [&mut gather.threads, &mut deliver.threads] {
             late.extend(group.join_within(STRAGGLERS, |_| true));
         }
         if !late.is_empty() {

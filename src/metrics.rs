@@ -1,8 +1,8 @@
 //! Every metric of `/metrics`, in one place: its name, its help and its labels.
 
 use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Prefix of every name.
@@ -200,19 +200,35 @@ impl Metrics {
                 "Restarts of a component after an error or a panic.",
                 &["component"],
             )?,
-            actions: make.counters("actions_total", "Actions by type and outcome.", &["type", "outcome"])?,
+            actions: make.counters(
+                "actions_total",
+                "Actions by type and outcome.",
+                &["type", "outcome"],
+            )?,
             action_seconds: make.histograms(
                 "action_duration_seconds",
                 "Seconds of actions from begin to end.",
                 &["type"],
             )?,
-            refusals: make.counters("refusals_total", "Envelopes and actions refused.", &["reason"])?,
+            refusals: make.counters(
+                "refusals_total",
+                "Envelopes and actions refused.",
+                &["reason"],
+            )?,
             evictions_blocked: make.counter(
                 "evictions_blocked_total",
                 "Evictions that a disruption budget held up.",
             )?,
-            results: make.counters("results_total", "Results by what became of them.", &["outcome"])?,
-            outbox_results: make.int_gauges("outbox_results", "Results not yet delivered.", &["state"])?,
+            results: make.counters(
+                "results_total",
+                "Results by what became of them.",
+                &["outcome"],
+            )?,
+            outbox_results: make.int_gauges(
+                "outbox_results",
+                "Results not yet delivered.",
+                &["state"],
+            )?,
             journal_writable: make.int_gauge(
                 "journal_writable",
                 "1 while the journal can be written and has room.",
@@ -297,7 +313,12 @@ impl Maker<'_> {
         self.add(IntGauge::new(name, help)?)
     }
 
-    fn int_gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    fn int_gauges(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<IntGaugeVec> {
         self.add(IntGaugeVec::new(Opts::new(name, help), labels)?)
     }
 

@@ -51,7 +51,9 @@ impl StateDir {
                 Err(err) => {
                     error!(target: MAIN, "STATE_DIR cannot be used, no action will be executed: {err}");
                     health.check(CHECK, Err(err.to_string()));
-                    return Some(Self::Unusable { instance_id: ids::uuid() });
+                    return Some(Self::Unusable {
+                        instance_id: ids::uuid(),
+                    });
                 }
             }
             match signals.recv_timeout(LOCKED_PAUSE) {

@@ -38,7 +38,12 @@ pub struct Ended {
 impl Ended {
     /// With nothing in its details.
     pub fn new(status: Status, reason: Option<Reason>, message: impl Into<String>) -> Self {
-        Self { status, reason, message: message.into(), details: Map::new() }
+        Self {
+            status,
+            reason,
+            message: message.into(),
+            details: Map::new(),
+        }
     }
 
     /// The wanted state was made, and seen.
@@ -58,7 +63,11 @@ impl Ended {
 
     /// The local policy forbids it; nothing was written.
     pub fn denied(denial: &Denial) -> Self {
-        Self::new(Status::Rejected, Some(Reason::PolicyDenied), denial.to_string())
+        Self::new(
+            Status::Rejected,
+            Some(Reason::PolicyDenied),
+            denial.to_string(),
+        )
     }
 
     /// The API server refused or did not answer; `doing` says what was tried.
@@ -68,7 +77,11 @@ impl Ended {
             err if err.is_forbidden() => Reason::Forbidden,
             _ => Reason::ApiError,
         };
-        let ended = Self::new(Status::Failed, Some(reason), format!("failed {doing}: {err}"));
+        let ended = Self::new(
+            Status::Failed,
+            Some(reason),
+            format!("failed {doing}: {err}"),
+        );
         match err.status() {
             Some(status) => ended.with("status", status_details(status)),
             None => ended,
@@ -84,7 +97,9 @@ impl Ended {
     /// what would be. One that found nothing to do ends with [`Ended::noop`], one that may not with the same
     /// rejection as without the dry run.
     pub fn plan(message: impl Into<String>, plan: impl Into<Value>) -> Self {
-        Self::succeeded(message).with("dry_run", true).with("plan", plan)
+        Self::succeeded(message)
+            .with("dry_run", true)
+            .with("plan", plan)
     }
 
     /// What an observer makes of an object that is not there, or cannot be read: nothing is known of the wanted
@@ -93,7 +108,11 @@ impl Ended {
     pub fn not_observed(self) -> Self {
         match self.reason {
             Some(Reason::Shutdown) => self,
-            _ => Self { status: Status::Interrupted, reason: Some(Reason::Restarted), ..self },
+            _ => Self {
+                status: Status::Interrupted,
+                reason: Some(Reason::Restarted),
+                ..self
+            },
         }
     }
 
@@ -101,7 +120,11 @@ impl Ended {
     #[must_use]
     pub fn after_write(self) -> Self {
         match self.status {
-            Status::Rejected => Self { status: Status::Failed, reason: Some(Reason::ApiError), ..self },
+            Status::Rejected => Self {
+                status: Status::Failed,
+                reason: Some(Reason::ApiError),
+                ..self
+            },
             _ => self,
         }
     }
@@ -114,9 +137,25 @@ impl Ended {
     }
 
     /// The outcome of it.
-    pub fn outcome(self, started_at: Option<OffsetDateTime>, finished_at: OffsetDateTime) -> Outcome {
-        let Self { status, reason, message, details } = self;
-        Outcome { status, reason, message, started_at, finished_at, details }
+    pub fn outcome(
+        self,
+        started_at: Option<OffsetDateTime>,
+        finished_at: OffsetDateTime,
+    ) -> Outcome {
+        let Self {
+            status,
+            reason,
+            message,
+            details,
+        } = self;
+        Outcome {
+            status,
+            reason,
+            message,
+            started_at,
+            finished_at,
+            details,
+        }
     }
 }
 
@@ -164,11 +203,19 @@ impl<'a> Context<'a> {
     /// plan instead of asking, would make a mistake to ask.
     pub fn begin(&self) -> Result<Writes<'a>, Ended> {
         if self.dry_run {
-            return Err(Ended::new(Status::Failed, Some(Reason::Internal), "a dry run must not write"));
+            return Err(Ended::new(
+                Status::Failed,
+                Some(Reason::Internal),
+                "a dry run must not write",
+            ));
         }
         match self.record.started() {
             Ok(()) => Ok(Writes { kube: self.kube }),
-            Err(why) => Err(Ended::new(Status::Failed, Some(Reason::JournalUnavailable), why)),
+            Err(why) => Err(Ended::new(
+                Status::Failed,
+                Some(Reason::JournalUnavailable),
+                why,
+            )),
         }
     }
 
@@ -186,7 +233,11 @@ impl<'a> Context<'a> {
     }
 
     /// Gets one object; `None` where it does not exist. Tries again what may pass, until the deadline.
-    pub fn get<T: DeserializeOwned>(&self, path: &str, resource: &'static str) -> Result<Option<T>, Ended> {
+    pub fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        resource: &'static str,
+    ) -> Result<Option<T>, Ended> {
         let target = Target::new(path);
         let doing = format!("to read {path}");
         let mut backoff = crate::thread::backoff::Backoff::new(RETRY_FIRST, RETRY_MOST);
@@ -206,7 +257,11 @@ impl<'a> Context<'a> {
     /// Takes one eviction from the local budget of evictions a minute, waiting for it until the deadline.
     pub fn take_eviction(&self) -> Result<Permit, Ended> {
         loop {
-            let taken = self.limiter.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+            let taken = self
+                .limiter
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(Instant::now());
             let wait = match taken {
                 Ok(permit) => return Ok(permit),
                 Err(wait) => wait,
@@ -221,7 +276,10 @@ impl<'a> Context<'a> {
 
     /// Gives back an eviction that the API server did not allow.
     pub fn give_back_eviction(&self, permit: Permit) {
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner).give_back(permit);
+        self.limiter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .give_back(permit);
     }
 }
 
@@ -257,7 +315,15 @@ impl Writes<'_> {
             PatchType::Merge => "application/merge-patch+json",
             PatchType::Strategic => "application/strategic-merge-patch+json",
         };
-        write(self.kube, Method::PATCH, "patch", &target, resource, content, patch)
+        write(
+            self.kube,
+            Method::PATCH,
+            "patch",
+            &target,
+            resource,
+            content,
+            patch,
+        )
     }
 
     /// Creates an object in the collection at `path`, such as an eviction of a pod.
@@ -268,7 +334,15 @@ impl Writes<'_> {
         object: &Value,
     ) -> Result<T, kube::Error> {
         let target = Target::new(path).with("fieldManager", FIELD_MANAGER);
-        write(self.kube, Method::POST, "create", &target, resource, "application/json", object)
+        write(
+            self.kube,
+            Method::POST,
+            "create",
+            &target,
+            resource,
+            "application/json",
+            object,
+        )
     }
 }
 
@@ -279,8 +353,18 @@ pub fn create_dry_run<T: DeserializeOwned>(
     resource: &'static str,
     object: &Value,
 ) -> Result<T, kube::Error> {
-    let target = Target::new(path).with("dryRun", "All").with("fieldManager", FIELD_MANAGER);
-    write(kube, Method::POST, "create", &target, resource, "application/json", object)
+    let target = Target::new(path)
+        .with("dryRun", "All")
+        .with("fieldManager", FIELD_MANAGER);
+    write(
+        kube,
+        Method::POST,
+        "create",
+        &target,
+        resource,
+        "application/json",
+        object,
+    )
 }
 
 fn write<T: DeserializeOwned>(

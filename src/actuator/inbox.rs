@@ -94,8 +94,16 @@ impl Inbox {
 
     fn verify(&self, envelope: RawEnvelope) -> Result<Verified, Refusal> {
         let current = Key::parse(&self.secret.current().0).map_err(|_| unusable_key(&envelope))?;
-        let previous = self.previous.as_ref().and_then(|it| Key::parse(&it.current().0).ok());
-        verify(&Keys { current, previous }, &self.identity, timestamp::unix_seconds(), envelope)
+        let previous = self
+            .previous
+            .as_ref()
+            .and_then(|it| Key::parse(&it.current().0).ok());
+        verify(
+            &Keys { current, previous },
+            &self.identity,
+            timestamp::unix_seconds(),
+            envelope,
+        )
     }
 
     fn take(&self, verified: Verified) -> Receipt {
@@ -111,8 +119,14 @@ impl Inbox {
         }
         if let Order::Settings(_) = verified.order() {
             drop(journal);
-            let loud = self.rejections.add(id.as_str(), "unsupported", Instant::now());
-            return Receipt::Rejected { id: Some(id), reason: "unsupported", loud };
+            let loud = self
+                .rejections
+                .add(id.as_str(), "unsupported", Instant::now());
+            return Receipt::Rejected {
+                id: Some(id),
+                reason: "unsupported",
+                loud,
+            };
         }
         if !self.queue.has_room() {
             return Receipt::Later;
@@ -123,7 +137,10 @@ impl Inbox {
         }
         drop(journal);
         // Room was there a moment ago, and one more than the bound does no harm: the order is ours now.
-        self.queue.restore(Job { verified, task: Task::Run { claimed: false } });
+        self.queue.restore(Job {
+            verified,
+            task: Task::Run { claimed: false },
+        });
         Receipt::Accepted(id)
     }
 
@@ -131,7 +148,11 @@ impl Inbox {
         let reason = refusal.reason.as_str();
         self.metrics.refusals.with_label_values(&[reason]).inc();
         let id = refusal.id.clone();
-        let loud = self.rejections.add(id.as_ref().map_or("", EnvelopeId::as_str), reason, Instant::now());
+        let loud = self.rejections.add(
+            id.as_ref().map_or("", EnvelopeId::as_str),
+            reason,
+            Instant::now(),
+        );
         if loud {
             // People grep for the word "signature".
             warn!(target: ACTUATOR, "Refused an envelope whose signature or form proves nothing: {refusal}");
@@ -159,7 +180,10 @@ impl Inbox {
             let task = match it.stage {
                 Stage::Received => Task::Run { claimed: false },
                 Stage::Claimed => Task::Run { claimed: true },
-                Stage::Started { at, steps } => Task::Observe { started_at: at, steps },
+                Stage::Started { at, steps } => Task::Observe {
+                    started_at: at,
+                    steps,
+                },
             };
             self.queue.restore(Job { verified, task });
         }

@@ -45,7 +45,11 @@ impl Job {
     /// The object that it is about; none where no such action exists.
     fn target(&self) -> Option<Object> {
         match self.verified.order() {
-            Order::Action(it) => it.action.as_ref().ok().map(crate::actions::action::Action::target),
+            Order::Action(it) => it
+                .action
+                .as_ref()
+                .ok()
+                .map(crate::actions::action::Action::target),
             Order::Settings(_) => None,
         }
     }
@@ -87,7 +91,12 @@ impl Queue {
     /// An empty queue for so many workers, with at most `max_drains` drains at once.
     pub fn new(workers: usize, max_drains: usize) -> Self {
         // One token a worker: whoever waits looks at the state again.
-        Self { state: Mutex::default(), news: bounded(workers), workers, max_drains }
+        Self {
+            state: Mutex::default(),
+            news: bounded(workers),
+            workers,
+            max_drains,
+        }
     }
 
     /// Whether another order would fit.
@@ -130,12 +139,18 @@ impl Queue {
 
     fn try_take(&self) -> Option<Taken<'_>> {
         let mut state = self.state();
-        let State { waiting, busy, drains } = &mut *state;
+        let State {
+            waiting,
+            busy,
+            drains,
+        } = &mut *state;
         // A job behind a blocked one on the same target must not pass it.
         let mut passed = HashSet::new();
         let at = waiting.iter().position(|job| {
             let target = job.target();
-            let free = target.as_ref().is_none_or(|it| !busy.contains(it) && !passed.contains(it))
+            let free = target
+                .as_ref()
+                .is_none_or(|it| !busy.contains(it) && !passed.contains(it))
                 && (!job.is_drain() || *drains < self.max_drains);
             if !free {
                 passed.extend(target);
@@ -146,7 +161,12 @@ impl Queue {
         let (target, is_drain) = (job.target(), job.is_drain());
         busy.extend(target.clone());
         *drains += usize::from(is_drain);
-        Some(Taken { job, queue: self, target, is_drain })
+        Some(Taken {
+            job,
+            queue: self,
+            target,
+            is_drain,
+        })
     }
 
     fn wake(&self) {

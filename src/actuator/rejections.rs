@@ -43,7 +43,13 @@ impl Rejections {
         if entries.len() >= MOST {
             return false;
         }
-        entries.insert((id.to_owned(), reason), Entry { count: 1, logged: now });
+        entries.insert(
+            (id.to_owned(), reason),
+            Entry {
+                count: 1,
+                logged: now,
+            },
+        );
         true
     }
 
@@ -53,7 +59,11 @@ impl Rejections {
         let mut told: Vec<_> = entries
             .iter()
             .filter(|(_, it)| it.count > 0)
-            .map(|((id, reason), it)| Rejected { id: id.clone(), reason: (*reason).to_owned(), count: it.count })
+            .map(|((id, reason), it)| Rejected {
+                id: id.clone(),
+                reason: (*reason).to_owned(),
+                count: it.count,
+            })
             .collect();
         told.sort_by_key(|it| std::cmp::Reverse(it.count));
         told.truncate(TOLD);
@@ -84,7 +94,10 @@ mod tests {
         assert!(rejections.add("a", "wrong_cluster", now));
         assert!(rejections.add("a", "bad_signature", now + QUIET));
         let told = rejections.told();
-        assert_eq!((told[0].reason.as_str(), told[0].count), ("bad_signature", 3));
+        assert_eq!(
+            (told[0].reason.as_str(), told[0].count),
+            ("bad_signature", 3)
+        );
     }
 
     #[test]
@@ -104,7 +117,9 @@ mod tests {
     fn a_flood_of_ids_does_not_fill_the_memory() {
         let rejections = Rejections::default();
         let now = Instant::now();
-        let loud = (0..10_000).filter(|n| rejections.add(&n.to_string(), "malformed", now)).count();
+        let loud = (0..10_000)
+            .filter(|n| rejections.add(&n.to_string(), "malformed", now))
+            .count();
         assert_eq!(loud, MOST);
         assert_eq!(rejections.told().len(), TOLD);
     }

@@ -16,8 +16,8 @@ use crate::backend::retry::{Failure, Retry};
 use crate::health::Component;
 use crate::logging::ACTUATOR;
 use crate::metrics::Metrics;
-use crate::thread::stop::{Never, Stop};
 use crate::state_dir::CHECK;
+use crate::thread::stop::{Never, Stop};
 use crate::timestamp;
 
 /// A result that the backend refuses is tried again after this...
@@ -106,17 +106,29 @@ impl Outbox {
     /// Keeps the journal in order and says in `/readyz` whether it can be written.
     fn look_after(&self, component: &Component) {
         let mut journal = self.inbox.journal();
-        let outcome = journal.maintain(timestamp::unix_seconds()).and_then(|()| journal.may_claim());
+        let outcome = journal
+            .maintain(timestamp::unix_seconds())
+            .and_then(|()| journal.may_claim());
         let waiting = journal.unsent().count();
         let parked = journal.in_parking().count();
         drop(journal);
-        self.metrics.outbox_results.with_label_values(&["waiting"]).set(small(waiting));
-        self.metrics.outbox_results.with_label_values(&["parked"]).set(small(parked));
-        self.metrics.journal_writable.set(i64::from(outcome.is_ok()));
+        self.metrics
+            .outbox_results
+            .with_label_values(&["waiting"])
+            .set(small(waiting));
+        self.metrics
+            .outbox_results
+            .with_label_values(&["parked"])
+            .set(small(parked));
+        self.metrics
+            .journal_writable
+            .set(i64::from(outcome.is_ok()));
         if let Err(err) = &outcome {
             component.degraded(&err.to_string());
         }
-        component.health().check(CHECK, outcome.map_err(|err| err.to_string()));
+        component
+            .health()
+            .check(CHECK, outcome.map_err(|err| err.to_string()));
     }
 
     /// The oldest result that is due.
@@ -140,16 +152,25 @@ impl Outbox {
         match sent {
             Ok(_) => (),
             // The backend does not know it or has another: either way it will never take this one.
-            Err(Failure::Refused { code: code @ (404 | 409 | 410), why }) => {
+            Err(Failure::Refused {
+                code: code @ (404 | 409 | 410),
+                why,
+            }) => {
                 if code == 409 {
                     warn!(target: ACTUATOR, "The backend has another result of action {id}: {why}");
                 }
-                self.metrics.results.with_label_values(&[if code == 409 { "conflict" } else { "unknown" }]).inc();
+                self.metrics
+                    .results
+                    .with_label_values(&[if code == 409 { "conflict" } else { "unknown" }])
+                    .inc();
                 self.reported(id);
                 return Ok(());
             }
             Err(Failure::TooLarge) => {
-                return Err(Failure::Refused { code: 413, why: "too large".to_owned() });
+                return Err(Failure::Refused {
+                    code: 413,
+                    why: "too large".to_owned(),
+                });
             }
             Err(failure) => return Err(failure),
         }
@@ -165,8 +186,17 @@ impl Outbox {
         }
     }
 
-    fn refused(&self, id: &EnvelopeId, code: u16, why: &str, refused: &mut HashMap<EnvelopeId, Refused>) {
-        let entry = refused.entry(id.clone()).or_insert(Refused { tries: 0, next: Instant::now() });
+    fn refused(
+        &self,
+        id: &EnvelopeId,
+        code: u16,
+        why: &str,
+        refused: &mut HashMap<EnvelopeId, Refused>,
+    ) {
+        let entry = refused.entry(id.clone()).or_insert(Refused {
+            tries: 0,
+            next: Instant::now(),
+        });
         entry.tries += 1;
         entry.next = Instant::now() + REFUSED_PAUSE;
         warn!(target: ACTUATOR, "The backend refuses the result of action {id}: {code} {why}");

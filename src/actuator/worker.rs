@@ -76,12 +76,18 @@ impl Worker {
         for envelope in self.inbox.recover(recovered) {
             let message = "it is not proven any more: the keys or the cluster's name have changed";
             let ended = Ended::new(Status::Failed, Some(Reason::Internal), message);
-            self.store(envelope.id(), envelope.payload_hash(), &ended.outcome(None, OffsetDateTime::now_utc()));
+            self.store(
+                envelope.id(),
+                envelope.payload_hash(),
+                &ended.outcome(None, OffsetDateTime::now_utc()),
+            );
         }
     }
 
     fn job(&self, job: &Job, component: &Component, stop: &Stop) {
-        let Order::Action(order) = job.verified.order() else { return };
+        let Order::Action(order) = job.verified.order() else {
+            return;
+        };
         let id = job.verified.id();
         match &job.task {
             Task::Observe { started_at, steps } => {
@@ -93,7 +99,12 @@ impl Worker {
                     return;
                 }
                 if !claimed && let Err(err) = self.inbox.journal().claimed(id) {
-                    self.finish(&job.verified, order, journal_unavailable(&err.to_string()), None);
+                    self.finish(
+                        &job.verified,
+                        order,
+                        journal_unavailable(&err.to_string()),
+                        None,
+                    );
                     return;
                 }
                 self.carry_out(&job.verified, order, component, stop);
@@ -113,7 +124,10 @@ impl Worker {
         let mut retry = Retry::default();
         loop {
             component.beat();
-            let failure = match self.backend.json::<Value>("claim", Method::POST, &path, &message) {
+            let failure = match self
+                .backend
+                .json::<Value>("claim", Method::POST, &path, &message)
+            {
                 Ok(_) => return true,
                 Err(Failure::Refused { code, why }) => {
                     info!(target: ACTUATOR, "Action {id} is not ours to execute: {code} {why}");
@@ -136,7 +150,13 @@ impl Worker {
         }
     }
 
-    fn carry_out(&self, verified: &Verified, order: &ActionOrder, component: &Component, stop: &Stop) {
+    fn carry_out(
+        &self,
+        verified: &Verified,
+        order: &ActionOrder,
+        component: &Component,
+        stop: &Stop,
+    ) {
         let action = match &order.action {
             Ok(action) => action,
             Err(refusal) => {
@@ -146,7 +166,11 @@ impl Worker {
             }
         };
         if verified.is_expired(timestamp::unix_seconds()) {
-            let ended = Ended::new(Status::Expired, None, "it was past its time before it could begin");
+            let ended = Ended::new(
+                Status::Expired,
+                None,
+                "it was past its time before it could begin",
+            );
             self.finish(verified, order, ended, None);
             return;
         }
@@ -164,14 +188,23 @@ impl Worker {
         let timeout = timeout(action);
         component.period(timeout.max(LOOK));
         let began = (OffsetDateTime::now_utc(), Instant::now());
-        let record = Journaled { inbox: &self.inbox, id, began: began.0 };
+        let record = Journaled {
+            inbox: &self.inbox,
+            id,
+            began: began.0,
+        };
         let context = self.context(id, dry_run, began.1 + timeout, &record, stop);
         // A panic in one action is that action's failure, not the thread's.
-        let ended = panic::catch_unwind(AssertUnwindSafe(|| execute(action, &context))).unwrap_or_else(|panic| {
-            let why = panic_text(&*panic);
-            error!(target: ACTUATOR, "Action {id} panicked: {why}");
-            Ended::new(Status::Failed, Some(Reason::Internal), format!("the agent made an error: {why}"))
-        });
+        let ended = panic::catch_unwind(AssertUnwindSafe(|| execute(action, &context)))
+            .unwrap_or_else(|panic| {
+                let why = panic_text(&*panic);
+                error!(target: ACTUATOR, "Action {id} panicked: {why}");
+                Ended::new(
+                    Status::Failed,
+                    Some(Reason::Internal),
+                    format!("the agent made an error: {why}"),
+                )
+            });
         self.metrics
             .action_seconds
             .with_label_values(&[action.kind().as_str()])
@@ -187,13 +220,22 @@ impl Worker {
         steps: &[String],
         stop: &Stop,
     ) {
-        let Order::Action(order) = verified.order() else { return };
+        let Order::Action(order) = verified.order() else {
+            return;
+        };
         let id = verified.id();
         info!(target: ACTUATOR, "Action {id} was under way when the agent ended: observing what came of it");
-        let steps: Vec<Value> = steps.iter().filter_map(|it| serde_json::from_str(it).ok()).collect();
-        let record = Journaled { inbox: &self.inbox, id, began: started_at };
+        let steps: Vec<Value> = steps
+            .iter()
+            .filter_map(|it| serde_json::from_str(it).ok())
+            .collect();
+        let record = Journaled {
+            inbox: &self.inbox,
+            id,
+            began: started_at,
+        };
         let context = self.context(id, true, Instant::now() + OBSERVATION, &record, stop);
-        let mut ended = observe(action, &steps, &context);
+        let mut ended = observe(action, &context);
         if stop.requested() && ended.reason == Some(Reason::Shutdown) {
             // Not looked at to the end: the next start does.
             return;
@@ -222,12 +264,21 @@ impl Worker {
             stop,
             dry_run,
             deadline,
-            own_pod: self.own_pod.as_ref().map(|(namespace, name)| (namespace.as_str(), name.as_str())),
+            own_pod: self
+                .own_pod
+                .as_ref()
+                .map(|(namespace, name)| (namespace.as_str(), name.as_str())),
             record,
         }
     }
 
-    fn finish(&self, verified: &Verified, order: &ActionOrder, ended: Ended, began: Option<OffsetDateTime>) {
+    fn finish(
+        &self,
+        verified: &Verified,
+        order: &ActionOrder,
+        ended: Ended,
+        began: Option<OffsetDateTime>,
+    ) {
         let outcome = ended.outcome(began, OffsetDateTime::now_utc());
         self.settle(verified, order, &outcome);
     }
@@ -235,7 +286,9 @@ impl Worker {
     /// Writes the result down and sends it on its way. A result that cannot be written is sent all the same.
     fn settle(&self, verified: &Verified, order: &ActionOrder, outcome: &Outcome) {
         let id = verified.id();
-        let kind = order.kind.map_or("unknown", crate::actions::action::ActionKind::as_str);
+        let kind = order
+            .kind
+            .map_or("unknown", crate::actions::action::ActionKind::as_str);
         let reason = outcome.reason.map_or("", Reason::as_str);
         info!(
             target: ACTUATOR,
@@ -244,7 +297,10 @@ impl Worker {
             if reason.is_empty() { "" } else { ", " },
             outcome.message
         );
-        self.metrics.actions.with_label_values(&[kind, outcome.status.as_str()]).inc();
+        self.metrics
+            .actions
+            .with_label_values(&[kind, outcome.status.as_str()])
+            .inc();
         if outcome.status == Status::Rejected {
             self.metrics.refusals.with_label_values(&[reason]).inc();
         }
@@ -256,8 +312,18 @@ impl Worker {
 
     /// Gives an order its result in the journal.
     pub fn store(&self, id: &EnvelopeId, hash: PayloadHash, outcome: &Outcome) {
-        let Identity { agent_id, instance_id, .. } = &self.identity;
-        let body = outcome.body(&Reporter { agent_id, instance_id }, hash);
+        let Identity {
+            agent_id,
+            instance_id,
+            ..
+        } = &self.identity;
+        let body = outcome.body(
+            &Reporter {
+                agent_id,
+                instance_id,
+            },
+            hash,
+        );
         if let Err(err) = self.inbox.journal().done(id, &body) {
             error!(target: ACTUATOR, "The result of action {id} could not be made durable: {err}");
         }
@@ -298,7 +364,10 @@ struct Journaled<'a> {
 
 impl Record for Journaled<'_> {
     fn started(&self) -> Result<(), String> {
-        self.inbox.journal().started(self.id, self.began).map_err(|err| err.to_string())
+        self.inbox
+            .journal()
+            .started(self.id, self.began)
+            .map_err(|err| err.to_string())
     }
 
     fn step(&self, step: &Value) {

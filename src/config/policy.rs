@@ -24,22 +24,32 @@ impl PolicySettings {
         let default = Policy::default();
         let dry_run = reader.optional("DRY_RUN", default.dry_run, switch);
         let allowed_actions = reader.optional("ALLOWED_ACTIONS", default.allowed_actions, actions);
-        let protected = reader.optional("PROTECTED_NAMESPACES", default.protected_namespaces, namespaces);
+        let protected = reader.optional(
+            "PROTECTED_NAMESPACES",
+            default.protected_namespaces,
+            namespaces,
+        );
         let evictions = reader.optional("MAX_EVICTIONS_PER_MINUTE", None, |it| match it.parse() {
             Ok(0) => Ok(None),
             Ok(n @ 1..=10_000) => Ok(NonZeroU32::new(n)),
             _ => Err("a whole number from 1 to 10000, or 0 for no bound".to_owned()),
         });
-        let drains = reader.optional("MAX_CONCURRENT_DRAINS", default.max_concurrent_drains, |it| {
-            let n = it.parse::<NonZeroU32>().ok().filter(|it| it.get() <= 4);
-            n.ok_or_else(|| "a whole number from 1 to 4".to_owned())
-        });
+        let drains = reader.optional(
+            "MAX_CONCURRENT_DRAINS",
+            default.max_concurrent_drains,
+            |it| {
+                let n = it.parse::<NonZeroU32>().ok().filter(|it| it.get() <= 4);
+                n.ok_or_else(|| "a whole number from 1 to 4".to_owned())
+            },
+        );
         let min_replicas = reader.optional("MIN_REPLICAS", default.min_replicas, replicas);
         let max_replicas = reader.optional("MAX_REPLICAS", default.max_replicas, replicas);
         if let (Some(min), Some(max)) = (min_replicas, max_replicas)
             && min > max
         {
-            reader.fault(format!("MIN_REPLICAS: expected at most MAX_REPLICAS, got {min} above {max}"));
+            reader.fault(format!(
+                "MIN_REPLICAS: expected at most MAX_REPLICAS, got {min} above {max}"
+            ));
             return None;
         }
         Some(Self {
@@ -65,7 +75,8 @@ fn switch(text: &str) -> Result<bool, String> {
 }
 
 fn replicas(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| "a whole number from 0 on".to_owned())
+    text.parse()
+        .map_err(|_| "a whole number from 0 on".to_owned())
 }
 
 /// Names separated by commas or blanks; `none` for no action at all, since an empty variable counts as not set.
@@ -84,8 +95,9 @@ fn namespaces(text: &str) -> Result<BTreeSet<String>, String> {
     if text == "none" {
         return Ok(BTreeSet::new());
     }
-    let parsed: Option<BTreeSet<_>> =
-        words(text).map(|it| Namespace::parse(it).map(|_| it.to_owned())).collect();
+    let parsed: Option<BTreeSet<_>> = words(text)
+        .map(|it| Namespace::parse(it).map(|_| it.to_owned()))
+        .collect();
     parsed.ok_or_else(|| "none, or names of namespaces separated by commas".to_owned())
 }
 

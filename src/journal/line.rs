@@ -40,7 +40,9 @@ pub(super) fn read(line: &[u8]) -> Option<(u64, Record<'static>)> {
 /// The first 8 bytes of the SHA-256, in hexadecimal digits.
 fn checksum(text: &str) -> String {
     let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-    let sum = digest[..8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let sum = digest[..8]
+        .iter()
+        .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
     format!("{sum:016x}")
 }
 

@@ -137,11 +137,15 @@ fn unfinished(state: &State) -> Vec<Unfinished> {
         let (order, reached) = match stage {
             state::Stage::Received(order) => (order, Stage::Received),
             state::Stage::Claimed(order) => (order, Stage::Claimed),
-            state::Stage::Started { taken: order, at, steps } => {
+            state::Stage::Started {
+                taken: order,
+                at,
+                steps,
+            } => {
                 let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(*at) * 1_000_000);
                 let steps = steps.iter().map(|step| step.as_ref().to_owned()).collect();
                 (
-                    taken,
+                    order,
                     Stage::Started {
                         at: at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
                         steps,

@@ -22,7 +22,10 @@ impl Setup {
     pub fn new(kubeconfig: &Path, backend: &Backend) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = backend::Options::default();
-        let setup = Self { variables: BTreeMap::new(), folder };
+        let setup = Self {
+            variables: BTreeMap::new(),
+            folder,
+        };
         let state = setup.folder.path().join("state");
         std::fs::create_dir(&state).expect("a folder for the state");
         setup
@@ -55,6 +58,13 @@ impl Setup {
         self
     }
 
+    /// Without any variable.
+    #[must_use]
+    pub fn empty(mut self) -> Self {
+        self.variables.clear();
+        self
+    }
+
     /// A folder that lasts as long as the setup.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -62,9 +72,16 @@ impl Setup {
 
     /// Starts an agent. Several may be started of one setup, one after the other or at once.
     pub fn start(&self) -> Agent {
-        let log = tempfile::Builder::new().suffix(".log").tempfile_in(self.folder.path());
-        let (log, path) = log.and_then(|it| it.keep().map_err(Into::into)).expect("a log file");
-        Agent { child: self.spawn(log), log: path }
+        let log = tempfile::Builder::new()
+            .suffix(".log")
+            .tempfile_in(self.folder.path());
+        let (log, path) = log
+            .and_then(|it| it.keep().map_err(Into::into))
+            .expect("a log file");
+        Agent {
+            child: self.spawn(log),
+            log: path,
+        }
     }
 
     fn spawn(&self, log: File) -> Child {
@@ -93,7 +110,9 @@ impl Agent {
 
     /// Waits until the log holds `text`.
     pub fn logged(&self, text: &str) {
-        eventually(&format!("{text:?} in the log:\n{}", self.log()), || self.log().contains(text));
+        eventually(&format!("{text:?} in the log:\n{}", self.log()), || {
+            self.log().contains(text)
+        });
     }
 
     /// The process' id.
@@ -103,7 +122,10 @@ impl Agent {
 
     /// Sends a signal by its name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status();
         assert!(sent.is_ok_and(|it| it.success()), "kill -{name}");
     }
 
@@ -114,7 +136,11 @@ impl Agent {
             if let Some(status) = self.child.try_wait().expect("the agent can be waited for") {
                 return (status, began.elapsed());
             }
-            assert!(began.elapsed() < SOON, "the agent did not end:\n{}", self.log());
+            assert!(
+                began.elapsed() < SOON,
+                "the agent did not end:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -132,7 +158,10 @@ impl Agent {
         self.logged("Listening on port ");
         let log = self.log();
         let (_, rest) = log.split_once("Listening on port ").expect("logged");
-        rest.lines().next().and_then(|it| it.parse().ok()).expect("a port")
+        rest.lines()
+            .next()
+            .and_then(|it| it.parse().ok())
+            .expect("a port")
     }
 
     /// GETs one of its endpoints: status and body.
@@ -144,13 +173,18 @@ impl Agent {
             .build()
             .new_agent();
         let mut answer = agent.get(&url).call().expect("the endpoint answers");
-        (answer.status().as_u16(), answer.body_mut().read_to_string().expect("text"))
+        (
+            answer.status().as_u16(),
+            answer.body_mut().read_to_string().expect("text"),
+        )
     }
 
     /// One value of `/metrics`, with the labels as they stand in the text.
     pub fn metric(&self, name: &str) -> Option<f64> {
         let (_, text) = self.get("/metrics");
-        let line = text.lines().find(|it| it.strip_prefix(name).is_some_and(|it| it.starts_with(' ')))?;
+        let line = text
+            .lines()
+            .find(|it| it.strip_prefix(name).is_some_and(|it| it.starts_with(' ')))?;
         line.rsplit(' ').next()?.parse().ok()
     }
 }

@@ -20,7 +20,11 @@ impl Cluster {
         server.populate(nodes, pods, &Population::default());
         let folder = tempfile::tempdir().expect("a temporary folder");
         let kubeconfig = server.kubeconfig(folder.path()).expect("a kubeconfig");
-        Self { server, folder, kubeconfig }
+        Self {
+            server,
+            folder,
+            kubeconfig,
+        }
     }
 
     /// Its kubeconfig.

@@ -1,6 +1,10 @@
 //! What the tests of the whole agent share: the agent as a process, a cluster and a backend around it.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part, and is a crate of its own")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part, and is a crate of its own"
+)]
 
 pub mod agent;
 pub mod cluster;
@@ -14,7 +18,11 @@ pub const SOON: Duration = Duration::from_secs(30);
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + SOON;
     while !holds() {
-        assert!(Instant::now() < deadline, "not within {} s: {what}", SOON.as_secs());
+        assert!(
+            Instant::now() < deadline,
+            "not within {} s: {what}",
+            SOON.as_secs()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }

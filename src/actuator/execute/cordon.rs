@@ -32,7 +32,8 @@ pub fn cordon(it: &CordonNode, context: &Context<'_>) -> Result<Ended, Ended> {
     }
     if context.dry_run {
         let message = format!("node {} would be cordoned", it.node);
-        let plan = json!({"patch": cordon_patch(&node, context.id), "before": state(&node, context.id)});
+        let plan =
+            json!({"patch": cordon_patch(&node, context.id), "before": state(&node, context.id)});
         return Ok(about(Ended::plan(message, plan), &node, &node, context.id));
     }
     let done = set_cordon(context, &context.begin()?, &node)?;
@@ -40,7 +41,10 @@ pub fn cordon(it: &CordonNode, context: &Context<'_>) -> Result<Ended, Ended> {
         Ownership::This => Ended::succeeded(format!("cordoned node {}", it.node)),
         other => {
             let whose = other.describe(context.id);
-            Ended::noop(format!("node {} was cordoned at the same time, by {whose}", it.node))
+            Ended::noop(format!(
+                "node {} was cordoned at the same time, by {whose}",
+                it.node
+            ))
         }
     };
     Ok(about(ended, &node, &done.node, context.id))
@@ -53,9 +57,18 @@ pub fn uncordon(it: &UncordonNode, context: &Context<'_>) -> Result<Ended, Ended
         let message = format!("node {} was not cordoned", it.node);
         return Ok(about(Ended::noop(message), &node, &node, context.id));
     }
-    let whose = if it.force { Undo::Anybodys } else { Undo::Agents };
+    let whose = if it.force {
+        Undo::Anybodys
+    } else {
+        Undo::Agents
+    };
     if let Some(refusal) = whose.refusal(&node, context.id) {
-        return Err(about(Ended::precondition(refusal), &node, &node, context.id));
+        return Err(about(
+            Ended::precondition(refusal),
+            &node,
+            &node,
+            context.id,
+        ));
     }
     if context.dry_run {
         let message = format!("node {} would be uncordoned", it.node);
@@ -86,7 +99,9 @@ pub fn observe_cordon(it: &CordonNode, context: &Context<'_>) -> Result<Ended, E
     } else {
         Ended::interrupted(format!("node {} is not cordoned", it.node))
     };
-    Ok(ended.with("uid", uid(&node)).with("after", state(&node, context.id)))
+    Ok(ended
+        .with("uid", uid(&node))
+        .with("after", state(&node, context.id)))
 }
 
 /// After a crash in the middle of `uncordon_node`.
@@ -98,7 +113,9 @@ pub fn observe_uncordon(it: &UncordonNode, context: &Context<'_>) -> Result<Ende
     } else {
         Ended::succeeded(format!("node {} is not cordoned", it.node))
     };
-    Ok(ended.with("uid", uid(&node)).with("after", state(&node, context.id)))
+    Ok(ended
+        .with("uid", uid(&node))
+        .with("after", state(&node, context.id)))
 }
 
 /// Reads a node that must exist, and have `node_uid` if one is given.
@@ -112,12 +129,17 @@ pub fn read_node(
 
 fn read(context: &Context<'_>, name: &str, node_uid: Option<&str>) -> Result<Node, Ended> {
     let Some(node) = context.get::<Node>(&path(name), "nodes")? else {
-        return Err(Ended::precondition(format!("node {name}: expected to exist, there is none")));
+        return Err(Ended::precondition(format!(
+            "node {name}: expected to exist, there is none"
+        )));
     };
     if let Some(expected) = node_uid
         && expected != uid(&node)
     {
-        let message = format!("node {name}: expected the uid {expected}, it has {}", uid(&node));
+        let message = format!(
+            "node {name}: expected the uid {expected}, it has {}",
+            uid(&node)
+        );
         return Err(Ended::precondition(message).with("uid", uid(&node)));
     }
     Ok(node)
@@ -209,9 +231,9 @@ pub fn undo_cordon(
     let it = Cordon::of(node, context.id, Wish::Undo(which));
     let fresh = it.read(context)?;
     match guarded::change(&it, context, writes, fresh)? {
-        Change::Made(_) => {
-            it.see(context, |node| !is_unschedulable(node)).map(Undone::Done)
-        }
+        Change::Made(_) => it
+            .see(context, |node| !is_unschedulable(node))
+            .map(Undone::Done),
         Change::Held(node) => Ok(match which.refusal(&node, context.id) {
             Some(why) => Undone::Kept { node, why },
             None => Undone::NotCordoned(node),
@@ -247,7 +269,12 @@ struct Cordon<'a> {
 impl<'a> Cordon<'a> {
     fn of(node: &Node, id: &'a EnvelopeId, wish: Wish) -> Self {
         let name = node.metadata.name.clone().unwrap_or_default();
-        Self { name, uid: uid(node).to_owned(), id, wish }
+        Self {
+            name,
+            uid: uid(node).to_owned(),
+            id,
+            wish,
+        }
     }
 
     /// Reads the node until it shows what was written.
@@ -255,7 +282,10 @@ impl<'a> Cordon<'a> {
         let look = || Ok(Some(self.read(context)?).filter(&holds));
         let seen = guarded::until(context, Instant::now() + SEEN_WITHIN, look);
         seen.map_err(Ended::after_write)?.ok_or_else(|| {
-            let message = format!("wrote {}, but the node does not stay so: somebody undid it", self.doing());
+            let message = format!(
+                "wrote {}, but the node does not stay so: somebody undid it",
+                self.doing()
+            );
             Ended::new(Status::Failed, Some(Reason::TimedOut), message)
         })
     }
@@ -265,7 +295,11 @@ impl Guarded for Cordon<'_> {
     type Object = Node;
 
     fn doing(&self) -> String {
-        let verb = if matches!(self.wish, Wish::Cordon) { "cordon" } else { "uncordon" };
+        let verb = if matches!(self.wish, Wish::Cordon) {
+            "cordon"
+        } else {
+            "uncordon"
+        };
         format!("to {verb} node {}", self.name)
     }
 
@@ -282,7 +316,9 @@ impl Guarded for Cordon<'_> {
     }
 
     fn write(&self, writes: &Writes<'_>, patch: &Value) -> Result<(), kube::Error> {
-        writes.patch::<Node>(&path(&self.name), "nodes", PatchType::Merge, patch).map(drop)
+        writes
+            .patch::<Node>(&path(&self.name), "nodes", PatchType::Merge, patch)
+            .map(drop)
     }
 }
 
@@ -302,7 +338,10 @@ fn uncordon_patch(node: &Node) -> Value {
 
 /// `ended` with the node as it was and is.
 fn about(ended: Ended, before: &Node, after: &Node, id: &EnvelopeId) -> Ended {
-    ended.with("uid", uid(before)).with("before", state(before, id)).with("after", state(after, id))
+    ended
+        .with("uid", uid(before))
+        .with("before", state(before, id))
+        .with("after", state(after, id))
 }
 
 fn path(name: &str) -> String {
@@ -314,5 +353,8 @@ fn uid(node: &Node) -> &str {
 }
 
 fn version(node: &Node) -> &str {
-    node.metadata.resource_version.as_deref().unwrap_or_default()
+    node.metadata
+        .resource_version
+        .as_deref()
+        .unwrap_or_default()
 }

@@ -72,7 +72,9 @@ pub fn change<G: Guarded>(
             Ok(Some(patch)) => patch,
             Ok(None) => return Ok(lost.map_or(Change::Held(object), Change::Made)),
             // What was sent may have taken place, and have been changed by somebody since.
-            Err(ended) if lost.is_some() => return Err(maybe_written(failed(&doing, &ended.message))),
+            Err(ended) if lost.is_some() => {
+                return Err(maybe_written(failed(&doing, &ended.message)));
+            }
             Err(ended) => return Err(ended),
         };
         if let Some(err) = failure.take_if(|_| tries == TRIES || context.left().is_zero()) {
@@ -90,7 +92,9 @@ pub fn change<G: Guarded>(
         if fate == Fate::Refused {
             return Err(unless_lost(Ended::api(&doing, &err)));
         }
-        context.pause(pause_after(&err, &mut backoff)).map_err(unless_lost)?;
+        context
+            .pause(pause_after(&err, &mut backoff))
+            .map_err(unless_lost)?;
         let fresh = it.read(context).map_err(unless_lost)?;
         let before = std::mem::replace(&mut object, fresh);
         if fate == Fate::Unknown {
@@ -133,21 +137,34 @@ impl Fate {
 
 fn given_up(doing: &str, err: &kube::Error, tries: u32) -> Ended {
     let mut ended = Ended::api(doing, err);
-    let tries = if tries == 1 { "one try".to_owned() } else { format!("{tries} tries") };
+    let tries = if tries == 1 {
+        "one try".to_owned()
+    } else {
+        format!("{tries} tries")
+    };
     ended.message = match Fate::of(err) {
-        Fate::Unknown => format!("{}; after {tries} it was not seen to have taken place", ended.message),
+        Fate::Unknown => format!(
+            "{}; after {tries} it was not seen to have taken place",
+            ended.message
+        ),
         _ => format!("{} (after {tries})", ended.message),
     };
     ended.with("tries", tries)
 }
 
 fn failed(doing: &str, why: &str) -> Ended {
-    Ended::new(Status::Failed, Some(Reason::ApiError), format!("failed {doing}: {why}"))
+    Ended::new(
+        Status::Failed,
+        Some(Reason::ApiError),
+        format!("failed {doing}: {why}"),
+    )
 }
 
 /// The end of an action one of whose writes was not answered, nor seen to have taken place or not.
 fn maybe_written(mut ended: Ended) -> Ended {
-    ended.message.push_str("; an answer was lost, so the write may have taken place");
+    ended
+        .message
+        .push_str("; an answer was lost, so the write may have taken place");
     ended.after_write().with("write", "unknown")
 }
 

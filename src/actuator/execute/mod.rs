@@ -1,26 +1,24 @@
 //! Carries out one action: one file an action, what several share beside them.
+//!
+//! The two that move pods, eviction and drain, are not built yet: no worker is started until they are.
 
 pub mod cordon;
-pub mod drain;
-pub mod evict;
 pub mod guarded;
 pub mod image;
 pub mod label;
 pub mod ownership;
 pub mod scale;
 
-use serde_json::Value;
-
 use super::context::{Context, Ended};
 use crate::actions::action::Action;
+use crate::actions::outcome::{Reason, Status};
 
 /// Carries out `action` to its end.
 pub fn execute(action: &Action, context: &Context<'_>) -> Ended {
     let ended = match action {
-        Action::EvictPod(it) => evict::execute(it, context),
+        Action::EvictPod(_) | Action::DrainNode(_) => Err(unsupported(action)),
         Action::CordonNode(it) => cordon::cordon(it, context),
         Action::UncordonNode(it) => cordon::uncordon(it, context),
-        Action::DrainNode(it) => drain::execute(it, context),
         Action::ScaleDeployment(it) => scale::execute(it, context),
         Action::SetImage(it) => image::execute(it, context),
         Action::LabelResource(it) => label::execute(it, context),
@@ -28,17 +26,24 @@ pub fn execute(action: &Action, context: &Context<'_>) -> Ended {
     ended.unwrap_or_else(|ended| ended)
 }
 
-/// After a crash in the middle of `action`: looks whether the wanted state holds, and writes nothing. `steps` are
-/// those recorded before the crash. Succeeded where it holds, else interrupted with the steps done.
-pub fn observe(action: &Action, steps: &[Value], context: &Context<'_>) -> Ended {
+/// After a crash in the middle of `action`: looks whether the wanted state holds, and writes nothing. Succeeded where
+/// it holds, else interrupted.
+pub fn observe(action: &Action, context: &Context<'_>) -> Ended {
     let ended = match action {
-        Action::EvictPod(it) => evict::observe(it, steps, context),
+        Action::EvictPod(_) | Action::DrainNode(_) => Err(unsupported(action)),
         Action::CordonNode(it) => cordon::observe_cordon(it, context),
         Action::UncordonNode(it) => cordon::observe_uncordon(it, context),
-        Action::DrainNode(it) => drain::observe(it, steps, context),
         Action::ScaleDeployment(it) => scale::observe(it, context),
         Action::SetImage(it) => image::observe(it, context),
         Action::LabelResource(it) => label::observe(it, context),
     };
     ended.unwrap_or_else(|ended| ended)
+}
+
+fn unsupported(action: &Action) -> Ended {
+    let message = format!(
+        "{} is not supported by this version",
+        action.kind().as_str()
+    );
+    Ended::new(Status::Rejected, Some(Reason::Unsupported), message)
 }

@@ -39,7 +39,11 @@ impl Ownership {
         let managers = managers_of_cordon(&node.metadata);
         match recorded_id(node) {
             Some(recorded) if managers.is_empty() || managers.contains(&FIELD_MANAGER) => {
-                if recorded == id.as_str() { Self::This } else { Self::Agent(recorded.to_owned()) }
+                if recorded == id.as_str() {
+                    Self::This
+                } else {
+                    Self::Agent(recorded.to_owned())
+                }
             }
             _ => Self::Foreign(managers.first().map(|&it| it.to_owned())),
         }
@@ -59,12 +63,19 @@ impl Ownership {
 
 /// Whether a node takes no new pods.
 pub fn is_unschedulable(node: &Node) -> bool {
-    node.spec.as_ref().and_then(|it| it.unschedulable).unwrap_or_default()
+    node.spec
+        .as_ref()
+        .and_then(|it| it.unschedulable)
+        .unwrap_or_default()
 }
 
 /// The id in the annotation, whether or not it still says the truth.
 pub fn recorded_id(node: &Node) -> Option<&str> {
-    node.metadata.annotations.as_ref()?.get(CORDONED_BY).map(String::as_str)
+    node.metadata
+        .annotations
+        .as_ref()?
+        .get(CORDONED_BY)
+        .map(String::as_str)
 }
 
 fn managers_of_cordon(metadata: &ObjectMeta) -> Vec<&str> {

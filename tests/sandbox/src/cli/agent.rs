@@ -19,7 +19,8 @@ const ENDS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Finds the agent's binary: under cargo one of the same profile, built now if need be, else the one beside us.
 pub(crate) fn binary() -> Result<PathBuf, String> {
-    let ours = env::current_exe().map_err(|err| format!("failed to find this executable: {err}"))?;
+    let ours =
+        env::current_exe().map_err(|err| format!("failed to find this executable: {err}"))?;
     let folder = ours.parent().unwrap_or(Path::new("."));
     if let Some(cargo) = env::var_os("CARGO") {
         return build(Path::new(&cargo), folder);
@@ -28,7 +29,10 @@ pub(crate) fn binary() -> Result<PathBuf, String> {
     if beside.is_file() {
         return Ok(beside);
     }
-    Err(format!("{}: no such file; build it with cargo build -p kubernetes-agent", beside.display()))
+    Err(format!(
+        "{}: no such file; build it with cargo build -p kubernetes-agent",
+        beside.display()
+    ))
 }
 
 /// Builds the agent in the profile whose folder we lie in, and returns where cargo put it.
@@ -38,8 +42,20 @@ fn build(cargo: &Path, folder: &Path) -> Result<PathBuf, String> {
         Some(profile) => profile,
     };
     let output = Command::new(cargo)
-        .args(["build", "--package", "kubernetes-agent", "--bin", "kubernetes-agent", "--profile", profile])
-        .args(["--message-format", "json-render-diagnostics", "--manifest-path"])
+        .args([
+            "build",
+            "--package",
+            "kubernetes-agent",
+            "--bin",
+            "kubernetes-agent",
+            "--profile",
+            profile,
+        ])
+        .args([
+            "--message-format",
+            "json-render-diagnostics",
+            "--manifest-path",
+        ])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml"))
         .stderr(Stdio::inherit())
         .output()
@@ -52,7 +68,9 @@ fn build(cargo: &Path, folder: &Path) -> Result<PathBuf, String> {
         let message: Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
-    executables.last().ok_or_else(|| "cargo built the agent but does not say where".to_owned())
+    executables
+        .last()
+        .ok_or_else(|| "cargo built the agent but does not say where".to_owned())
 }
 
 /// A running agent; killed when dropped.
@@ -97,8 +115,13 @@ impl Agent {
 
     /// What it uses; nothing once it has ended.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).ok();
-        usage(&read("status")?, &read("stat")?, rustix::param::clock_ticks_per_second())
+        let read =
+            |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).ok();
+        usage(
+            &read("status")?,
+            &read("stat")?,
+            rustix::param::clock_ticks_per_second(),
+        )
     }
 
     /// Asks it to stop, and says how it ended. One that does not end is killed.
@@ -125,7 +148,10 @@ impl Drop for Agent {
 /// Passes on what a person should see of the log: where it listens, and everything that went wrong.
 fn relay(log: ChildStderr) {
     for line in BufReader::new(log).lines().map_while(Result::ok) {
-        if [" - WARN - ", " - ERROR - ", "Listening on"].iter().any(|it| line.contains(it)) {
+        if [" - WARN - ", " - ERROR - ", "Listening on"]
+            .iter()
+            .any(|it| line.contains(it))
+        {
             say(&format!("agent: {line}"));
         }
     }
@@ -134,7 +160,9 @@ fn relay(log: ChildStderr) {
 /// Reads /proc/PID/status and /proc/PID/stat (proc(5)).
 fn usage(status: &str, stat: &str, ticks_per_second: u64) -> Option<Usage> {
     let kib = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         line.split_whitespace().next()?.parse().ok()
     };
     // The name stands in parentheses and may hold anything, so the fields are counted from behind it.
@@ -144,7 +172,11 @@ fn usage(status: &str, stat: &str, ticks_per_second: u64) -> Option<Usage> {
     let used = ticks()? + ticks()?;
     #[expect(clippy::cast_precision_loss, reason = "100 on every Linux")]
     let cpu_seconds = used / ticks_per_second as f64;
-    Some(Usage { rss_kib: kib("VmRSS")?, peak_rss_kib: kib("VmHWM")?, cpu_seconds })
+    Some(Usage {
+        rss_kib: kib("VmRSS")?,
+        peak_rss_kib: kib("VmHWM")?,
+        cpu_seconds,
+    })
 }
 
 #[cfg(test)]
@@ -155,7 +187,11 @@ mod tests {
     fn the_kernel_says_what_a_process_uses() {
         let status = "Name:\ta) b\nVmPeak:\t  99999 kB\nVmHWM:\t   12345 kB\nVmRSS:\t   12000 kB\n";
         let stat = "42 (a) b) S 1 42 42 0 -1 4194304 900 0 0 0 150 50 0 0 20 0 12 0 100 1 2";
-        let expected = Usage { rss_kib: 12_000, peak_rss_kib: 12_345, cpu_seconds: 2.0 };
+        let expected = Usage {
+            rss_kib: 12_000,
+            peak_rss_kib: 12_345,
+            cpu_seconds: 2.0,
+        };
         assert_eq!(usage(status, stat, 100), Some(expected));
         assert_eq!(usage("", stat, 100), None);
     }

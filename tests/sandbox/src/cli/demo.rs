@@ -25,7 +25,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     let asked_to_stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         let flag = Arc::clone(&asked_to_stop);
-        signal_hook::flag::register(signal, flag).map_err(|err| format!("failed to listen for signals: {err}"))?;
+        signal_hook::flag::register(signal, flag)
+            .map_err(|err| format!("failed to listen for signals: {err}"))?;
     }
     let binary = agent::binary()?;
     let server = cluster(options)?;
@@ -36,8 +37,12 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         ..backend::Options::default()
     });
     let backend = backend.map_err(|err| format!("failed to start the backend: {err}"))?;
-    let folder = tempfile::tempdir().map_err(|err| format!("failed to make a temporary folder: {err}"))?;
-    let mut agent = Agent::start(&binary, &variables(options, &server, &backend, folder.path())?)?;
+    let folder =
+        tempfile::tempdir().map_err(|err| format!("failed to make a temporary folder: {err}"))?;
+    let mut agent = Agent::start(
+        &binary,
+        &variables(options, &server, &backend, folder.path())?,
+    )?;
     say(&format!(
         "API server {}  backend {}  {} nodes, {} pods",
         server.url(),
@@ -48,10 +53,19 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 
     let usage = watch(options, &server, &backend, &mut agent, &asked_to_stop)?;
     let ended = agent.stop();
-    let outcome = Outcome { server: &server, backend: &backend, usage, ended };
+    let outcome = Outcome {
+        server: &server,
+        backend: &backend,
+        usage,
+        ended,
+    };
     print(&outcome.to_json().to_string());
     let faults = outcome.faults();
-    if faults.is_empty() { Ok(()) } else { Err(faults.join("\nerror: ")) }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults.join("\nerror: "))
+    }
 }
 
 fn cluster(options: &Options) -> Result<ApiServer, String> {
@@ -85,7 +99,10 @@ fn variables(
         ("SECRET_KEY", keys.secret_key),
         ("CLUSTER_ID", "sandbox".to_owned()),
         ("AGENT_ID", "sandbox-agent".to_owned()),
-        ("COLLECTION_INTERVAL", options.interval.as_secs().to_string()),
+        (
+            "COLLECTION_INTERVAL",
+            options.interval.as_secs().to_string(),
+        ),
         ("HEARTBEAT_INTERVAL", options.interval.as_secs().to_string()),
         ("HTTP_PORT", "0".to_owned()),
     ])
@@ -108,14 +125,17 @@ fn watch(
             return Err(format!("the agent ended by itself: {status}"));
         }
         let elapsed = began.elapsed();
-        let over = options.seconds.is_some_and(|it| elapsed >= it) || asked_to_stop.load(Ordering::Relaxed);
+        let over = options.seconds.is_some_and(|it| elapsed >= it)
+            || asked_to_stop.load(Ordering::Relaxed);
         if elapsed >= next_row || over {
             next_row += options.interval;
             table.add(elapsed, backend, agent.usage());
             life.go_on(server);
         }
         if over {
-            return agent.usage().ok_or_else(|| "the agent ended by itself".to_owned());
+            return agent
+                .usage()
+                .ok_or_else(|| "the agent ended by itself".to_owned());
         }
         thread::sleep(LOOK);
     }

@@ -7,12 +7,32 @@ use time::format_description::well_known::Rfc3339;
 
 /// What happens to pods, in turn: type, reason, message, who says so.
 const HAPPENINGS: [(&str, &str, &str, &str); 6] = [
-    ("Normal", "Pulled", "Container image already present on machine", "kubelet"),
-    ("Warning", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503", "kubelet"),
+    (
+        "Normal",
+        "Pulled",
+        "Container image already present on machine",
+        "kubelet",
+    ),
+    (
+        "Warning",
+        "Unhealthy",
+        "Readiness probe failed: HTTP probe failed with statuscode: 503",
+        "kubelet",
+    ),
     ("Normal", "Killing", "Stopping container main", "kubelet"),
-    ("Warning", "BackOff", "Back-off restarting failed container", "kubelet"),
+    (
+        "Warning",
+        "BackOff",
+        "Back-off restarting failed container",
+        "kubelet",
+    ),
     ("Normal", "Started", "Started container main", "kubelet"),
-    ("Warning", "NodeNotReady", "Node is not ready", "node-controller"),
+    (
+        "Warning",
+        "NodeNotReady",
+        "Node is not ready",
+        "node-controller",
+    ),
 ];
 
 /// The pods that things happen to.
@@ -45,7 +65,9 @@ impl Life {
 fn event(pod: &Value, number: usize) -> Value {
     let (kind, reason, message, source) = HAPPENINGS[number % HAPPENINGS.len()];
     let now = OffsetDateTime::now_utc().replace_nanosecond(0).ok();
-    let now = now.and_then(|it| it.format(&Rfc3339).ok()).unwrap_or_default();
+    let now = now
+        .and_then(|it| it.format(&Rfc3339).ok())
+        .unwrap_or_default();
     let name = format!("{}.{number:x}", pod["name"].as_str().unwrap_or_default());
     json!({
         "apiVersion": "v1", "kind": "Event",

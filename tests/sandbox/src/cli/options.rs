@@ -46,7 +46,12 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nodes: 3, pods: 50, interval: Duration::from_secs(5), seconds: None }
+        Self {
+            nodes: 3,
+            pods: 50,
+            interval: Duration::from_secs(5),
+            seconds: None,
+        }
     }
 }
 
@@ -65,7 +70,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
         };
         let mut number = |range: RangeInclusive<u32>| {
             let value = inline.clone().or_else(|| arguments.next());
-            read(name, value.as_deref(), range).map_err(|fault| faults.push(fault)).ok()
+            read(name, value.as_deref(), range)
+                .map_err(|fault| faults.push(fault))
+                .ok()
         };
         let seconds = |it: u32| Duration::from_secs(it.into());
         match name {
@@ -78,11 +85,19 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
             )),
         }
     }
-    if faults.is_empty() { Ok(Command::Demo(options)) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(Command::Demo(options))
+    } else {
+        Err(faults)
+    }
 }
 
 fn read(name: &str, value: Option<&str>, range: RangeInclusive<u32>) -> Result<u32, String> {
-    let expected = format!("expected a whole number from {} to {}", range.start(), range.end());
+    let expected = format!(
+        "expected a whole number from {} to {}",
+        range.start(),
+        range.end()
+    );
     let value = value.ok_or_else(|| format!("{name}: {expected}, got nothing"))?;
     let number = value.parse().ok().filter(|it| range.contains(it));
     number.ok_or_else(|| format!("{name}: {expected}, got {value:?}"))
@@ -118,8 +133,10 @@ mod tests {
                 "--nodes: expected a whole number from 1 to 5000, got \"0\"".to_owned(),
                 "--pods: expected a whole number from 0 to 150000, got \"many\"".to_owned(),
                 "--interval: expected a whole number from 1 to 3600, got \"1.5\"".to_owned(),
-                "\"--verbose\": expected one of --nodes, --pods, --interval, --seconds and --help".to_owned(),
-                "\"drain\": expected one of --nodes, --pods, --interval, --seconds and --help".to_owned(),
+                "\"--verbose\": expected one of --nodes, --pods, --interval, --seconds and --help"
+                    .to_owned(),
+                "\"drain\": expected one of --nodes, --pods, --interval, --seconds and --help"
+                    .to_owned(),
                 "--seconds: expected a whole number from 1 to 86400, got nothing".to_owned(),
             ])
         );

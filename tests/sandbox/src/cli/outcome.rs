@@ -48,7 +48,9 @@ impl Outcome<'_> {
         }
         match self.ended {
             None => faults.push("the agent did not end and was killed".to_owned()),
-            Some(status) if !status.success() => faults.push(format!("the agent ended with {status}")),
+            Some(status) if !status.success() => {
+                faults.push(format!("the agent ended with {status}"))
+            }
             Some(_) => {}
         }
         let summary = self.backend.summary();
@@ -56,16 +58,33 @@ impl Outcome<'_> {
             faults.push("the agent did not deregister".to_owned());
         }
         if summary.duplicates > 0 {
-            faults.push(format!("{} samples came twice in their cycle", summary.duplicates));
+            faults.push(format!(
+                "{} samples came twice in their cycle",
+                summary.duplicates
+            ));
         }
-        faults.extend(self.backend.violations().iter().map(|it| format!("against the protocol: {it}")));
+        faults.extend(
+            self.backend
+                .violations()
+                .iter()
+                .map(|it| format!("against the protocol: {it}")),
+        );
         faults
     }
 
     /// How many objects there are, and of how many of them a sample came.
     fn seen(&self, resource: &str) -> (usize, usize) {
-        let kind = if resource == "pods" { Kind::Pod } else { Kind::Node };
-        let seen: HashSet<String> = self.backend.last_samples(kind).iter().map(|it| it.uid.clone()).collect();
+        let kind = if resource == "pods" {
+            Kind::Pod
+        } else {
+            Kind::Node
+        };
+        let seen: HashSet<String> = self
+            .backend
+            .last_samples(kind)
+            .iter()
+            .map(|it| it.uid.clone())
+            .collect();
         let there = self.server.list(resource, "");
         let uids = there.iter().filter_map(|it| it["metadata"]["uid"].as_str());
         (there.len(), uids.filter(|it| seen.contains(*it)).count())

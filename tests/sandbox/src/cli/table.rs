@@ -32,7 +32,14 @@ const HEAD: &str = "seconds  cycle   pods  nodes  cores used  GiB used  events  
 fn row(elapsed: Duration, backend: &Backend, usage: Usage) -> String {
     let summary = backend.summary();
     let cycles = backend.cycles();
-    let newest = |kind| cycles.iter().rev().map(|it| it.count(kind)).find(|it| *it > 0).unwrap_or(0);
+    let newest = |kind| {
+        cycles
+            .iter()
+            .rev()
+            .map(|it| it.count(kind))
+            .find(|it| *it > 0)
+            .unwrap_or(0)
+    };
     let (cores, bytes) = used_by_pods(backend);
     #[expect(clippy::cast_precision_loss, reason = "for people, with one decimal")]
     let mebibytes = usage.rss_kib as f64 / 1024.0;
