@@ -1,5 +1,7 @@
 //! Random identifiers.
 
+use std::fmt::Write;
+
 /// A random UUID, version 4 (RFC 9562).
 pub fn uuid() -> String {
     let mut bytes = [0; 16];
@@ -11,7 +13,12 @@ pub fn uuid() -> String {
     }
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
+    let hex = bytes
+        .iter()
+        .fold(String::with_capacity(32), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
     format!(
         "{}-{}-{}-{}-{}",
         &hex[..8],

@@ -78,7 +78,7 @@ fn announce(beginning: &Beginning) {
         Beginning::Damaged { kept_as } => {
             error!(target: MAIN, "The journal in STATE_DIR was damaged; it is kept as {}", kept_as.display());
         }
-        _ => (),
+        Beginning::Continued { .. } => (),
     }
 }
 

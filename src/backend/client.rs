@@ -192,7 +192,7 @@ impl Client {
         let sent = match call.body {
             Body::Empty => agent.run(within(
                 &agent,
-                request.body(()).map_err(bad)?,
+                request.body(()).map_err(|err| bad(&err))?,
                 call.deadline,
             )),
             Body::Json(text) => {
@@ -200,7 +200,7 @@ impl Client {
                 let request = request
                     .header(header::CONTENT_TYPE, json)
                     .body(&text[..])
-                    .map_err(bad)?;
+                    .map_err(|err| bad(&err))?;
                 agent.run(within(&agent, request, call.deadline))
             }
             Body::Gzip { bytes, key } => {
@@ -211,7 +211,7 @@ impl Client {
                     .header("Idempotency-Key", key);
                 agent.run(within(
                     &agent,
-                    request.body(bytes).map_err(bad)?,
+                    request.body(bytes).map_err(|err| bad(&err))?,
                     call.deadline,
                 ))
             }
@@ -282,7 +282,7 @@ fn within<B: ureq::AsSendBody>(
         .build()
 }
 
-fn bad(err: http::Error) -> Failure {
+fn bad(err: &http::Error) -> Failure {
     Failure::Garbled(format!("no request can be made of it: {err}"))
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
-use log::{debug, info, warn};
+use log::{Level, debug, info, log, warn};
 use ureq::http::Method;
 
 use super::Client;
@@ -233,11 +233,14 @@ impl Uplink {
         state.paused = Some((Instant::now() + pause, failure.clone()));
         self.metrics.batch_retries.inc();
         component.degraded(&format!("failed to send metrics: {failure}"));
-        if !std::mem::replace(&mut state.outage_logged, true) {
-            warn!(target: COLLECTOR, "Failed to send metrics: {failure}; trying again in {:.1} s", pause.as_secs_f64());
+        // The first failure of an outage is news, the others are not.
+        let level = if std::mem::replace(&mut state.outage_logged, true) {
+            Level::Debug
         } else {
-            debug!(target: COLLECTOR, "Failed to send metrics: {failure}; trying again in {:.1} s", pause.as_secs_f64());
-        }
+            Level::Warn
+        };
+        let seconds = pause.as_secs_f64();
+        log!(target: COLLECTOR, level, "Failed to send metrics: {failure}; trying again in {seconds:.1} s");
     }
 
     fn count_dropped(&self, state: &mut State, dropped: &Dropped) {

@@ -204,7 +204,7 @@ impl EventObject<'_> {
     }
 }
 
-fn first_of<'a, 'b>(times: [&'b Option<Text<'a>>; 3]) -> Option<&'b str> {
+fn first_of<'b>(times: [&'b Option<Text<'_>>; 3]) -> Option<&'b str> {
     times
         .into_iter()
         .flatten()

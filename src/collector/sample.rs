@@ -224,15 +224,27 @@ impl<'a> CapacitySample<'a> {
     }
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference to the field"
+)]
 fn conditions<S: Serializer>(node: &&Node, serializer: S) -> Result<S::Ok, S::Error> {
     let pairs = node.conditions.iter();
     serializer.collect_map(pairs.map(|(kind, status): &(_, ConditionStatus)| (&**kind, status)))
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference to the field"
+)]
 fn labels<S: Serializer>(node: &&Node, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(node.labels.iter().map(|(key, value)| (key, &**value)))
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference to the field"
+)]
 fn extended<S: Serializer>(capacity: &&Capacity, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(
         capacity

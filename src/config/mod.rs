@@ -407,7 +407,7 @@ mod tests {
         let found = faults(&environment);
         assert_eq!(
             found,
-            ["SECRET_KEY_FILE: expected at least 16 bytes, got 5 (in \"/creds/secret-key\")"]
+            ["SECRET_KEY_FILE: expected at least 16 bytes, got 5 (in /creds/secret-key)"]
         );
     }
 

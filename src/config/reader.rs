@@ -126,7 +126,6 @@ impl<'a> Reader<'a> {
     }
 
     /// The text of a file that a setting names; the outer option tells a fault, the inner one whether it is set.
-    #[expect(clippy::option_option, reason = "a fault is not the same as not set")]
     pub fn file<T>(
         &mut self,
         name: &str,
@@ -152,7 +151,6 @@ impl<'a> Reader<'a> {
     }
 
     /// A secret that need not be there; the outer option tells a fault, the inner one whether it is set.
-    #[expect(clippy::option_option, reason = "a fault is not the same as not set")]
     pub fn optional_key(
         &mut self,
         name: &str,
@@ -178,7 +176,7 @@ impl<'a> Reader<'a> {
             (Some(path), _) => match self.environment.read(&path) {
                 Ok(text) => (Some(path), Secret::new(text)),
                 Err(err) => {
-                    self.fault(format!("{file}: failed to read {path:?}: {err}"));
+                    self.fault(format!("{file}: failed to read {}: {err}", path.display()));
                     return None;
                 }
             },
@@ -190,7 +188,7 @@ impl<'a> Reader<'a> {
         };
         if let Err(expected) = check(&secret) {
             self.fault(match &source {
-                Some(path) => format!("{file}: expected {expected} (in {path:?})"),
+                Some(path) => format!("{file}: expected {expected} (in {})", path.display()),
                 None => format!("{name}: expected {expected}"),
             });
             return None;

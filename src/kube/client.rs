@@ -281,7 +281,7 @@ impl Client {
                 .is_none_or(|it| it.credentials.are_stale())
         {
             let read = Credentials::read(&self.access, &self.stop)
-                .and_then(|it| self.connectable(&session, it));
+                .and_then(|it| Self::connectable(&session, it));
             match (read, session.current.as_mut()) {
                 (Ok(read), _) => session.current = Some(read),
                 // The last good ones may serve on: the kubelet may be writing the file at this moment.
@@ -296,7 +296,7 @@ impl Client {
     }
 
     /// The pool for `credentials`: the one in use where their certificates are the same.
-    fn connectable(&self, session: &Session, credentials: Credentials) -> Result<Current, Error> {
+    fn connectable(session: &Session, credentials: Credentials) -> Result<Current, Error> {
         let fingerprint = credentials.tls.fingerprint();
         let agent = match &session.current {
             Some(current) if current.fingerprint == fingerprint => current.agent.clone(),

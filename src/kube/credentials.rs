@@ -77,7 +77,7 @@ impl Credentials {
             User::Token(token) => bearer = Some(token.clone()),
             User::TokenFile(path) => bearer = Some(text(&Pem::File(path.clone()))?),
             User::Certificate { certificate, key } => {
-                client = Some((text(certificate)?, text(key)?))
+                client = Some((text(certificate)?, text(key)?));
             }
             User::Exec(plugin) => {
                 let found = exec::run(plugin, access, stop).map_err(Error::Credentials)?;

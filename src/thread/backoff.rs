@@ -26,6 +26,7 @@ impl Backoff {
     }
 
     /// The same, but never shorter than `floor`.
+    #[must_use]
     pub const fn with_floor(mut self, floor: Duration) -> Self {
         self.floor = floor;
         self

@@ -58,13 +58,6 @@ impl Setup {
         self
     }
 
-    /// Without any variable.
-    #[must_use]
-    pub fn empty(mut self) -> Self {
-        self.variables.clear();
-        self
-    }
-
     /// A folder that lasts as long as the setup.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -190,8 +190,9 @@ impl Undo {
     fn refusal(self, node: &Node, id: &EnvelopeId) -> Option<String> {
         let ownership = Ownership::of(node, id);
         let may = match (self, &ownership) {
-            (Self::Anybodys, _) | (_, Ownership::Nobody | Ownership::This) => true,
-            (Self::Agents, Ownership::Agent(_)) => true,
+            (Self::Anybodys, _)
+            | (_, Ownership::Nobody | Ownership::This)
+            | (Self::Agents, Ownership::Agent(_)) => true,
             (Self::This, Ownership::Agent(_)) | (_, Ownership::Foreign(_)) => false,
         };
         let expected = match self {

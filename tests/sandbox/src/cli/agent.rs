@@ -64,12 +64,12 @@ fn build(cargo: &Path, folder: &Path) -> Result<PathBuf, String> {
         return Err("cargo failed to build the agent".to_owned());
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let executables = messages.lines().filter_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
     executables
-        .last()
+        .next_back()
         .ok_or_else(|| "cargo built the agent but does not say where".to_owned())
 }
 

@@ -49,7 +49,7 @@ impl Outcome<'_> {
         match self.ended {
             None => faults.push("the agent did not end and was killed".to_owned()),
             Some(status) if !status.success() => {
-                faults.push(format!("the agent ended with {status}"))
+                faults.push(format!("the agent ended with {status}"));
             }
             Some(_) => {}
         }
