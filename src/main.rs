@@ -16,9 +16,9 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(faults) => {
             logging::init(LevelFilter::Info, logging::Format::Text);
-            for fault in faults {
-                error!(target: logging::MAIN, "Bad configuration: {fault}");
-            }
+            // One message: whoever sees any of it sees all of it.
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            error!(target: logging::MAIN, "Bad configuration: {}", faults.join("; "));
             return ExitCode::from(BAD_CONFIG);
         }
     };

@@ -87,6 +87,7 @@ impl Poller {
             path: &path,
             body: Body::Empty,
             deadline: TOTAL,
+            success: &[200, 204],
         };
         let body = self.backend.call(call)?;
         if body.is_empty() {

@@ -1,5 +1,7 @@
 //! Bad settings: all of them named in one output, no secret among it, and exit code 78.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::time::Duration;

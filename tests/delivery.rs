@@ -1,5 +1,7 @@
 //! A backend that is down, busy, narrow or mad: the agent stays live, recovers by itself, and each batch is held once.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::collections::HashSet;

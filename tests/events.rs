@@ -1,5 +1,7 @@
 //! Each event of the cluster reaches the backend once, whatever happens to the API server and to the agent.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::collections::HashMap;

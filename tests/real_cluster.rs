@@ -3,6 +3,8 @@
 //! Runs where KUBERNETES_AGENT_TEST_CLUSTER names the folder of a cluster that `tests/cluster/up` started; passes
 //! without doing anything elsewhere.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -148,6 +148,7 @@ impl Outbox {
             path: &path,
             body: Body::Json(body.as_bytes().to_vec()),
             deadline: TOTAL,
+            success: &[204],
         });
         match sent {
             Ok(_) => (),

@@ -49,10 +49,16 @@ pub struct Batcher {
     identity: Identity,
     sequence: Arc<Sequence>,
     size: usize,
+    /// When the collection began to which the samples belong: the same in all its batches.
+    collected_at: String,
     json: Vec<u8>,
     id: String,
     seq: u64,
     count: u64,
+    /// When the first sample came.
+    began: String,
+    /// When the cycle under way began.
+    cycle: Option<String>,
     zip: Zip,
 }
 
@@ -64,12 +70,31 @@ impl Batcher {
             identity,
             sequence,
             size,
+            collected_at: timestamp::now(),
             json: Vec::new(),
             id: String::new(),
             seq: 0,
             count: 0,
+            began: String::new(),
+            cycle: None,
             zip,
         }
+    }
+
+    /// A collection cycle begins: all batches taken until its end tell this moment, so that the backend can put
+    /// them together again.
+    pub fn cycle_began(&mut self) {
+        self.cycle = Some(timestamp::now());
+    }
+
+    /// The cycle is over. What is gathered from now on tells when its first sample came, or the next cycle's begin.
+    pub fn cycle_ended(&mut self) {
+        self.cycle = None;
+    }
+
+    /// A collection begins; batches carry its time until the next one.
+    pub fn collection_began(&mut self) {
+        self.collected_at = timestamp::now();
     }
 
     /// From the next batch on, at most `size` samples stand in one.
@@ -82,17 +107,9 @@ impl Batcher {
         if self.count == 0 {
             self.id = uuid();
             self.seq = self.sequence.next();
+            self.began = timestamp::now();
             self.json.clear();
-            let head = BatchHead {
-                cluster_id: self.identity.cluster_id.clone(),
-                agent_id: self.identity.agent_id.clone(),
-                instance_id: self.identity.instance_id.clone(),
-                run_id: self.identity.run_id.clone(),
-                batch_id: self.id.clone(),
-                seq: self.seq,
-                collected_at: timestamp::now(),
-            };
-            write_head(&mut self.json, &head);
+            self.json.extend_from_slice(OPENING);
         } else {
             self.json.push(b',');
         }
@@ -121,12 +138,21 @@ impl Batcher {
         if self.count == 0 {
             return None;
         }
-        self.json.extend_from_slice(b"]}");
+        let head = BatchHead {
+            cluster_id: self.identity.cluster_id.clone(),
+            agent_id: self.identity.agent_id.clone(),
+            instance_id: self.identity.instance_id.clone(),
+            run_id: self.identity.run_id.clone(),
+            batch_id: std::mem::take(&mut self.id),
+            seq: self.seq,
+            collected_at: self.cycle.as_ref().unwrap_or(&self.began).clone(),
+        };
+        close(&mut self.json, &head);
         let body = self.zip.gzip(&self.json);
         let samples = std::mem::take(&mut self.count);
         Some(Batch {
-            id: std::mem::take(&mut self.id),
-            seq: self.seq,
+            id: head.batch_id,
+            seq: head.seq,
             body,
             samples,
             receipt,
@@ -134,10 +160,16 @@ impl Batcher {
     }
 }
 
-fn write_head(json: &mut Vec<u8>, head: &BatchHead) {
+/// The samples stand first: what the other members say is known only when the batch is taken.
+const OPENING: &[u8] = b"{\"samples\":[";
+
+/// Ends the samples and adds the other members.
+fn close(json: &mut Vec<u8>, head: &BatchHead) {
+    json.extend_from_slice(b"],");
+    let brace = json.len();
+    // Writing plain data to memory does not fail.
     let _ = serde_json::to_writer(&mut *json, head);
-    json.pop();
-    json.extend_from_slice(b",\"samples\":[");
+    json.remove(brace);
 }
 
 /// The two halves of a batch that was too large, each with an id and number of its own (protocol, section 2).
@@ -166,15 +198,14 @@ pub fn split(batch: &Batch, sequence: &Sequence) -> Option<[Batch; 2]> {
             seq: sequence.next(),
             ..head.clone()
         };
-        let mut json = Vec::new();
-        write_head(&mut json, &head);
+        let mut json = OPENING.to_vec();
         for (at, sample) in samples.iter().enumerate() {
             if at > 0 {
                 json.push(b',');
             }
             json.extend_from_slice(sample.get().as_bytes());
         }
-        json.extend_from_slice(b"]}");
+        close(&mut json, &head);
         Batch {
             id: head.batch_id,
             seq: head.seq,
@@ -265,6 +296,27 @@ mod tests {
         let next = batcher.take(None).unwrap();
         assert_eq!(read(&next)["seq"], 2);
         assert_ne!(next.id, batch.id);
+    }
+
+    #[test]
+    fn all_batches_of_a_cycle_tell_when_it_began() {
+        let mut batcher = batcher(1);
+        let told = |batcher: &mut Batcher| {
+            batcher.add(&1);
+            read(&batcher.take(None).unwrap())["collected_at"].clone()
+        };
+        let before = told(&mut batcher);
+        // Times are told in milliseconds.
+        let tick = |earlier: &Value| while timestamp::now() == *earlier {};
+        tick(&before);
+        batcher.add(&"came before the cycle, goes with it");
+        batcher.cycle_began();
+        let first = told(&mut batcher);
+        tick(&first);
+        assert_eq!(told(&mut batcher), first);
+        assert_ne!(first, before);
+        batcher.cycle_ended();
+        assert_ne!(told(&mut batcher), first);
     }
 
     #[test]

@@ -53,6 +53,9 @@ pub struct Call<'a> {
     pub body: Body<'a>,
     /// How long it may take from beginning to end.
     pub deadline: Duration,
+    /// What the contract answers where it went well. Another 2xx is not from our backend: something in between,
+    /// such as a captive portal, says OK to everything, and what was sent is lost if it is believed.
+    pub success: &'static [u16],
 }
 
 /// The body of a call.
@@ -131,13 +134,14 @@ impl Client {
             path,
             body: Body::Json(body),
             deadline: TOTAL,
+            success: &[200],
         })?;
         serde_json::from_slice(&answer).map_err(|err| Failure::Garbled(err.to_string()))
     }
 
     /// Sends `call` and returns the body of a successful answer.
     pub fn call(&self, call: Call<'_>) -> Result<Vec<u8>, Failure> {
-        let endpoint = call.endpoint;
+        let (endpoint, success) = (call.endpoint, call.success);
         let began = Instant::now();
         let outcome = self.exchange(call);
         let code = match &outcome {
@@ -161,8 +165,11 @@ impl Client {
         if let Some(date) = header(header::DATE).and_then(http_date) {
             self.measure_clock(date, began);
         }
-        if (200..300).contains(&code) {
+        if success.contains(&code) {
             return Ok(body);
+        }
+        if (200..300).contains(&code) {
+            return Err(Failure::Garbled(format!("it came with status {code}")));
         }
         let asked =
             header(header::RETRY_AFTER).and_then(|it| retry_after(it, OffsetDateTime::now_utc()));

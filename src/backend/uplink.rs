@@ -45,13 +45,16 @@ struct State {
     in_flight: usize,
     /// No request before this, and why.
     paused: Option<(Instant, Failure)>,
+    /// Counts the failures: a request that began before the last one says nothing about it by succeeding.
+    failures: u64,
     dropped: u64,
     /// The first failure since the last success has been logged.
     outage_logged: bool,
 }
 
 enum Next {
-    Send(Batch),
+    /// The batch, and how many failures there were when it left.
+    Send(Batch, u64),
     Wait(Duration),
     End,
 }
@@ -68,6 +71,7 @@ impl Uplink {
                 retry: Retry::default(),
                 in_flight: 0,
                 paused: None,
+                failures: 0,
                 dropped: 0,
                 outage_logged: false,
             }),
@@ -113,7 +117,7 @@ impl Uplink {
         loop {
             component.beat();
             match self.next(stop) {
-                Next::Send(batch) => self.deliver(batch, component),
+                Next::Send(batch, failures) => self.deliver(batch, failures, component),
                 Next::Wait(pause) => self.wait(pause, stop),
                 Next::End => return Ok(()),
             }
@@ -146,7 +150,7 @@ impl Uplink {
         };
         state.in_flight += 1;
         state.paused = None;
-        Next::Send(batch)
+        Next::Send(batch, state.failures)
     }
 
     fn wait(&self, pause: Duration, stop: &Stop) {
@@ -166,7 +170,7 @@ impl Uplink {
         }
     }
 
-    fn deliver(&self, batch: Batch, component: &Component) {
+    fn deliver(&self, batch: Batch, failures: u64, component: &Component) {
         let outcome = self.client.call(Call {
             endpoint: "metrics",
             method: Method::POST,
@@ -176,11 +180,12 @@ impl Uplink {
                 key: &batch.id,
             },
             deadline: TOTAL,
+            success: &[202],
         });
         let mut state = self.state();
         state.in_flight -= 1;
         match outcome {
-            Ok(_) => self.delivered(&mut state, &batch, component),
+            Ok(_) => self.delivered(&mut state, &batch, failures, component),
             Err(Failure::TooLarge) => self.halve(&mut state, &batch),
             Err(Failure::Refused { code, why }) => {
                 warn!(target: COLLECTOR, "The backend refused {} metrics, they are dropped: {code} {why}", batch.samples);
@@ -195,17 +200,21 @@ impl Uplink {
         self.wake();
     }
 
-    fn delivered(&self, state: &mut State, batch: &Batch, component: &Component) {
-        if std::mem::take(&mut state.outage_logged) {
-            info!(target: COLLECTOR, "The backend takes metrics again, {} are waiting", state.buffer.samples());
-        }
-        state.retry.succeeded();
-        state.paused = None;
+    fn delivered(&self, state: &mut State, batch: &Batch, failures: u64, component: &Component) {
         self.metrics.batches.with_label_values(&["delivered"]).inc();
         self.metrics.samples_delivered.inc_by(batch.samples);
         if let Some(receipt) = &batch.receipt {
             receipt.delivered(batch.samples);
         }
+        if failures != state.failures {
+            // The backend asked the other request for a pause meanwhile; it holds.
+            return;
+        }
+        if std::mem::take(&mut state.outage_logged) {
+            info!(target: COLLECTOR, "The backend takes metrics again, {} are waiting", state.buffer.samples());
+        }
+        state.retry.succeeded();
+        state.paused = None;
         component.running();
     }
 
@@ -230,7 +239,16 @@ impl Uplink {
         let dropped = state.buffer.give_back(batch);
         self.count_dropped(state, &dropped);
         let pause = state.retry.after(failure);
-        state.paused = Some((Instant::now() + pause, failure.clone()));
+        state.failures += 1;
+        let until = Instant::now() + pause;
+        // Of two requests in flight that both failed, the longer pause holds.
+        if state
+            .paused
+            .as_ref()
+            .is_none_or(|(other, _)| *other < until)
+        {
+            state.paused = Some((until, failure.clone()));
+        }
         self.metrics.batch_retries.inc();
         component.degraded(&format!("failed to send metrics: {failure}"));
         // The first failure of an outage is news, the others are not.

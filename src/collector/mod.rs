@@ -121,15 +121,19 @@ struct Found {
 impl Round<'_> {
     fn collect(&mut self) {
         let began = Instant::now();
+        self.flush();
+        self.batcher.collection_began();
         // Zero is what a new record says.
         self.cycle = self.cycle.checked_add(1).unwrap_or(1);
         let report = Arc::new(CycleReport::default());
         self.report = Some(Arc::clone(&report));
+        self.batcher.cycle_began();
         let mut found = Found::default();
         self.nodes(&mut found);
         self.pods(&mut found);
         self.drain_events();
         self.flush();
+        self.batcher.cycle_ended();
         self.report = None;
         drop(report);
         self.conclude(&found, began.elapsed());

@@ -133,6 +133,7 @@ impl Registration {
             path: &path,
             body: Body::Empty,
             deadline: FAREWELL,
+            success: &[204],
         };
         match self.backend.call(call) {
             Ok(_) => info!(target: MAIN, "Agent deregistered"),

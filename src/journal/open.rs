@@ -144,13 +144,8 @@ fn unfinished(state: &State) -> Vec<Unfinished> {
             } => {
                 let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(*at) * 1_000_000);
                 let steps = steps.iter().map(|step| step.as_ref().to_owned()).collect();
-                (
-                    order,
-                    Stage::Started {
-                        at: at.unwrap_or(OffsetDateTime::UNIX_EPOCH),
-                        steps,
-                    },
-                )
+                let at = at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+                (order, Stage::Started { at, steps })
             }
             state::Stage::Done(_) | state::Stage::Parked(_) => return None,
         };

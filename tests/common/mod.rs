@@ -8,7 +8,11 @@
 )]
 
 pub mod agent;
+pub mod any_cluster;
+pub mod api;
 pub mod cluster;
+pub mod expected;
+pub mod real;
 
 use std::time::{Duration, Instant};
 

@@ -291,6 +291,7 @@ fn a_verified_order_can_expire_later() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn payloads_that_are_signed_and_not_proven() {
     let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));
     let twice = |member: &str| format!("{},{member}}}", &PAYLOAD_1[..PAYLOAD_1.len() - 1]);

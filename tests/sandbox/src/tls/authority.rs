@@ -1,15 +1,21 @@
 //! A certificate authority that nobody knows, and the certificates it issues.
 
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 use time::{Duration, OffsetDateTime};
 
 use super::Acceptor;
+
+/// A test that waits longer has failed.
+const CLIENT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A private CA.
 #[derive(Debug)]
@@ -54,6 +60,29 @@ impl Authority {
         self.issue(names, now - Duration::days(2), now - Duration::DAY)
     }
 
+    /// A client that trusts it and nobody else, connected to a server of this name. The handshake is not done yet:
+    /// what is wrong with the server shows when the stream is used.
+    pub fn connect(
+        &self,
+        address: SocketAddr,
+        name: &str,
+    ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(self.issuer.der().clone())
+            .map_err(io::Error::other)?;
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        let tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        let socket = TcpStream::connect(address)?;
+        socket.set_read_timeout(Some(CLIENT_TIMEOUT))?;
+        Ok(StreamOwned::new(tls, socket))
+    }
+
     fn issue(&self, names: &[&str], from: OffsetDateTime, until: OffsetDateTime) -> Acceptor {
         let mut params = params(names);
         params.not_before = from;
@@ -64,8 +93,7 @@ impl Authority {
             .expect("the CA can sign");
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let chain = vec![certificate.der().clone()];
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
+        let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .expect("ring has what TLS 1.2 and 1.3 need")
             .with_no_client_auth()
@@ -80,4 +108,8 @@ impl Authority {
 fn params(names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     CertificateParams::new(names).expect("names of servers")
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }

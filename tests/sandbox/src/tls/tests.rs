@@ -1,14 +1,6 @@
 //! A client of rustls against a server of ours.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::sync::Arc;
-use std::time::Duration;
-
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::{Acceptor, Authority};
 use crate::http::{Request, Response, Server};
@@ -16,22 +8,7 @@ use crate::http::{Request, Response, Server};
 fn get(authority: &Authority, acceptor: Acceptor, name: &'static str) -> Result<String, String> {
     let answer = |request: Request| Response::text(200, format!("at {}", request.path));
     let server = Server::start_wrapped("127.0.0.1:0", acceptor, answer).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap())
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let tls = ClientConnection::new(Arc::new(config), ServerName::try_from(name).unwrap()).unwrap();
-    let socket = TcpStream::connect(server.addr()).unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    let mut stream = StreamOwned::new(tls, socket);
+    let mut stream = authority.connect(server.addr(), name).unwrap();
     let request = b"GET /x HTTP/1.1\r\nconnection: close\r\n\r\n";
     stream.write_all(request).map_err(|err| err.to_string())?;
     let mut answer = String::new();

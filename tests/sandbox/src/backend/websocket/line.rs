@@ -14,6 +14,8 @@ use super::wire;
 #[derive(Debug)]
 pub(super) struct Outlet {
     connection: Mutex<Connection>,
+    /// The same, for those who end it while somebody waits to send.
+    control: Connection,
     /// Nothing is sent any more, and whoever sends does not notice.
     muted: AtomicBool,
     /// What arrives is thrown away.
@@ -22,9 +24,9 @@ pub(super) struct Outlet {
 
 impl Outlet {
     pub(super) fn new(connection: Connection) -> Arc<Outlet> {
-        let connection = Mutex::new(connection);
         Arc::new(Outlet {
-            connection,
+            control: connection.clone(),
+            connection: Mutex::new(connection),
             muted: AtomicBool::new(false),
             deaf: AtomicBool::new(false),
         })
@@ -62,33 +64,21 @@ impl Outlet {
     /// Ends the connection with a reset.
     pub(super) fn reset(&self) {
         self.mute();
-        let connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         // With a linger of zero the reset goes out when the socket is closed, which is when its reader ends. Only
         // the reading side is shut down: anything else would send the ordinary end first.
-        let _ = socket2::SockRef::from(connection.socket()).set_linger(Some(Duration::ZERO));
-        let _ = connection.socket().shutdown(Shutdown::Read);
+        let _ = socket2::SockRef::from(self.control.socket()).set_linger(Some(Duration::ZERO));
+        let _ = self.control.socket().shutdown(Shutdown::Read);
     }
 
     /// Tells the peer that nothing follows, and goes on reading.
     pub(super) fn end_writing(&self) {
-        let connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let _ = connection.socket().shutdown(Shutdown::Write);
+        let _ = self.control.socket().shutdown(Shutdown::Write);
     }
 
     /// Ends the connection without a word.
     pub(super) fn hang_up(&self) {
         self.mute();
-        let connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let _ = connection.socket().shutdown(Shutdown::Both);
+        let _ = self.control.socket().shutdown(Shutdown::Both);
     }
 }
 

@@ -7,6 +7,8 @@ use crate::backend::{
     ChannelMode, ClosedBy, Endpoint, Fault, FaultKind, NewAction, NewSettings, Options,
 };
 
+use crate::tls::Authority;
+
 use super::*;
 
 #[test]
@@ -153,4 +155,37 @@ fn envelopes_are_pushed_until_they_are_received() {
         json!({"type": "progress", "seq": 4, "id": late.id, "message": "", "done": 0, "total": 1});
     say(&mut socket, &progress);
     assert!(backend.wait_for(DEADLINE, |backend| backend.violations().len() == 2));
+}
+
+#[test]
+fn speaks_over_tls_in_both_directions_at_once() {
+    let authority = Authority::new();
+    let tls = Some(authority.acceptor(&["127.0.0.1"]));
+    let cluster_id = Some("c".into());
+    let options = Options {
+        cluster_id,
+        tls,
+        ..Options::default()
+    };
+    let backend = Backend::start(options).unwrap();
+    assert!(backend.url().starts_with("https://") && backend.ws_url().starts_with("wss://"));
+    let stream = authority
+        .connect(backend.server().addr(), "127.0.0.1")
+        .unwrap();
+    let request = request(&backend, "mlopt.agent.v1", &Options::default().api_key);
+    let (mut socket, _) = tungstenite::client(request, stream).unwrap();
+    say(&mut socket, &hello(1));
+    assert_eq!(hear(&mut socket)["type"], "welcome");
+    // The server's reader waits for the next frame while its writer pushes.
+    let new = NewAction::new("cordon_node", json!({"node": "n"}));
+    let action = backend.create_action(&new).unwrap();
+    assert_eq!(
+        hear(&mut socket),
+        json!({"type": "action", "envelope": action})
+    );
+    say(&mut socket, &event(1));
+    assert_eq!(hear(&mut socket)["type"], "ack");
+    socket.close(None).unwrap();
+    assert_eq!(ended(&backend), (ClosedBy::Agent, None));
+    backend.assert_no_violations();
 }

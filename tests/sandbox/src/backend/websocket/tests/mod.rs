@@ -1,8 +1,10 @@
 //! The WebSocket as an agent sees it.
 
+mod contract;
 mod ends;
 mod exchange;
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -55,12 +57,12 @@ fn connect(backend: &Backend) -> Socket {
     try_connect(backend, request(backend, "mlopt.agent.v1", &key)).unwrap()
 }
 
-fn say(socket: &mut Socket, message: &Value) {
+fn say<S: Read + Write>(socket: &mut WebSocket<S>, message: &Value) {
     socket.send(Message::text(message.to_string())).unwrap();
 }
 
 /// The next message, pings left out.
-fn hear(socket: &mut Socket) -> Value {
+fn hear<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
     loop {
         match socket.read().unwrap() {
             Message::Text(text) => return serde_json::from_str(&text).unwrap(),

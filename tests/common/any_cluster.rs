@@ -1,0 +1,225 @@
+//! A cluster for tests that must hold on the simulated and on a real one alike: real where
+//! KUBERNETES_AGENT_TEST_CLUSTER names the folder of one that `tests/cluster/up` started.
+//!
+//! What a test does to it and asks of it goes through the Kubernetes API; the agent has an account of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sandbox::apiserver::{ApiServer, ControllerOptions, MetricsMode, Options, Population};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::http::Method;
+
+use super::api::Api;
+use super::eventually;
+use super::real::Real;
+
+/// The Metrics API.
+const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
+
+/// The cluster, with a namespace of this test's own.
+pub struct AnyCluster {
+    kind: Kind,
+    api: Api,
+    kubeconfig: PathBuf,
+    namespace: String,
+    _folder: TempDir,
+}
+
+enum Kind {
+    Simulated(Box<ApiServer>),
+    Real(Real),
+}
+
+impl AnyCluster {
+    /// The real one, or a simulated one of three nodes with its controllers at work.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (kind, api) = match Real::from_environment() {
+            Some(real) => {
+                let api = real.api();
+                (Kind::Real(real), api)
+            }
+            None => {
+                let server = simulated();
+                let api = Api::new(&server.url(), None, &server.token().unwrap_or_default());
+                (Kind::Simulated(Box::new(server)), api)
+            }
+        };
+        let kubeconfig = match &kind {
+            Kind::Real(real) => real.kubeconfig_of_agent(&api, folder.path()),
+            Kind::Simulated(server) => server.kubeconfig(folder.path()).expect("a kubeconfig"),
+        };
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("test-{}-{number}", std::process::id());
+        let object =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        api.create("/api/v1/namespaces", &object);
+        Self {
+            kind,
+            api,
+            kubeconfig,
+            namespace,
+            _folder: folder,
+        }
+    }
+
+    /// For the agent.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The API, as an administrator.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// The test's own namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The path of a collection of the test's namespace: `/api/v1` and `pods`, say.
+    pub fn path(&self, root: &str, plural: &str) -> String {
+        format!("{root}/namespaces/{}/{plural}", self.namespace)
+    }
+
+    /// The pods of the test's namespace.
+    pub fn pods(&self) -> Vec<Value> {
+        self.api.list(&self.path("/api/v1", "pods"))
+    }
+
+    /// Creates a deployment and waits until its pods run.
+    pub fn deploy(&self, name: &str, replicas: usize) {
+        let labels = json!({"app": name});
+        let container = json!({
+            "name": "main", "image": "registry.invalid/app:1",
+            "resources": {
+                "requests": {"cpu": "12m", "memory": "20Mi"},
+                "limits": {"cpu": "1500m", "memory": "100M"},
+            },
+        });
+        let plain = json!({"name": "sidecar", "image": "registry.invalid/app:1"});
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": name, "labels": labels},
+            "spec": {
+                "replicas": replicas, "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": [container, plain]}},
+            },
+        });
+        let running = self.running();
+        self.api
+            .create(&self.path("/apis/apps/v1", "deployments"), &deployment);
+        eventually(&format!("{replicas} more pods run"), || {
+            self.running() == running + replicas
+        });
+    }
+
+    /// Scales a deployment and waits until so many more of the namespace's pods run, or fewer.
+    pub fn scale(&self, name: &str, replicas: usize, pods: usize) {
+        let path = format!("{}/{name}/scale", self.path("/apis/apps/v1", "deployments"));
+        self.api
+            .patch(&path, &json!({"spec": {"replicas": replicas}}));
+        eventually(&format!("{pods} pods"), || {
+            self.running() == pods && self.pods().len() == pods
+        });
+    }
+
+    fn running(&self) -> usize {
+        let ready = |it: &Value| {
+            let conditions = it["status"]["conditions"].as_array();
+            conditions.is_some_and(|it| {
+                it.iter()
+                    .any(|it| it["type"] == "Ready" && it["status"] == "True")
+            })
+        };
+        self.pods().iter().filter(|it| ready(it)).count()
+    }
+
+    /// Writes the usage of a pod of the test's namespace, as the Metrics Server would measure it.
+    pub fn measure_pod(&self, pod: &Value, containers: &Value) -> Value {
+        let name = &pod["metadata"]["name"];
+        let metrics = json!({
+            "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "timestamp": "2026-01-02T03:04:05Z", "window": "30s", "containers": containers,
+        });
+        self.api.create(&self.path(METRICS, "pods"), &metrics)
+    }
+
+    /// Writes the usage of a node.
+    pub fn measure_node(&self, name: &str, usage: &Value) -> Value {
+        let metrics = json!({
+            "apiVersion": "metrics.k8s.io/v1beta1", "kind": "NodeMetrics", "metadata": {"name": name},
+            "timestamp": "2026-01-02T03:04:06Z", "window": "15s", "usage": usage,
+        });
+        // What an earlier test wrote must not stay.
+        self.api.delete(&format!("{METRICS}/nodes/{name}"));
+        self.api.create(&format!("{METRICS}/nodes"), &metrics)
+    }
+
+    /// How many requests of this verb and resource the agent made, as the server's audit says.
+    pub fn requests(&self, verb: &str, resource: &str) -> usize {
+        match &self.kind {
+            Kind::Real(real) => real.requests(verb, resource),
+            Kind::Simulated(server) => {
+                let entries = server.audit().entries();
+                let by_agent = entries
+                    .iter()
+                    .filter(|it| it.user_agent.starts_with("kubernetes-agent/"));
+                by_agent
+                    .filter(|it| it.verb == verb && it.resource == resource)
+                    .count()
+            }
+        }
+    }
+
+    /// The API server goes down without a word; connections break.
+    pub fn stop_server(&self) {
+        match &self.kind {
+            Kind::Real(real) => real.script("component", &["kill", "kube-apiserver"]),
+            Kind::Simulated(server) => server.stop(),
+        }
+    }
+
+    /// The API server comes back.
+    pub fn start_server(&self) {
+        match &self.kind {
+            Kind::Real(real) => real.script("component", &["start", "kube-apiserver"]),
+            Kind::Simulated(server) => server.restart().expect("it listens again"),
+        }
+    }
+
+    /// Forgets the history of changes: older watches and continued lists are answered with 410.
+    pub fn compact(&self) {
+        match &self.kind {
+            Kind::Real(real) => real.script("compact", &[]),
+            Kind::Simulated(server) => server.compact(),
+        }
+    }
+}
+
+impl Drop for AnyCluster {
+    fn drop(&mut self) {
+        // The next test shall not meet it; that it could not be deleted is no failure of this one.
+        let path = format!("/api/v1/namespaces/{}", self.namespace);
+        let _ = self.api.try_request(&Method::DELETE, &path, None);
+    }
+}
+
+fn simulated() -> ApiServer {
+    let server = ApiServer::start(Options::default()).expect("the simulated API server starts");
+    server.populate(3, 0, &Population::default());
+    server
+        .controllers(ControllerOptions::default())
+        .expect("the controllers start");
+    // As on the real cluster, usage is what the test writes.
+    server.set_metrics(MetricsMode {
+        automatic: false,
+        ..MetricsMode::default()
+    });
+    server
+}

@@ -1,0 +1,119 @@
+//! A real cluster that `tests/cluster/up` started: its folder, and the scripts beside that one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::api::Api;
+
+/// The agent's account, in a namespace of the same name.
+const ACCOUNT: &str = "kubernetes-agent";
+
+/// The folder.
+pub struct Real {
+    folder: PathBuf,
+}
+
+impl Real {
+    /// The one that KUBERNETES_AGENT_TEST_CLUSTER names.
+    pub fn from_environment() -> Option<Self> {
+        let folder = std::env::var_os("KUBERNETES_AGENT_TEST_CLUSTER")?;
+        Some(Self {
+            folder: folder.into(),
+        })
+    }
+
+    /// Its API, as an administrator.
+    pub fn api(&self) -> Api {
+        let ca = fs::read_to_string(self.variable("CA_FILE")).expect("the CA is readable");
+        Api::new(&self.variable("SERVER"), Some(&ca), &self.variable("TOKEN"))
+    }
+
+    /// A line of its `env`.
+    fn variable(&self, name: &str) -> String {
+        let text = fs::read_to_string(self.folder.join("env"))
+            .expect("a folder that tests/cluster/up made");
+        let prefix = format!("export {name}=");
+        let line = text.lines().find_map(|it| it.strip_prefix(&prefix));
+        line.unwrap_or_else(|| panic!("{name} in env"))
+            .trim_matches('\'')
+            .to_owned()
+    }
+
+    /// Makes the agent's account, with the permissions that the README names and no others, and a kubeconfig for it.
+    pub fn kubeconfig_of_agent(&self, api: &Api, folder: &Path) -> PathBuf {
+        let named = |version: &str, kind: &str| json!({"apiVersion": version, "kind": kind, "metadata": {"name": ACCOUNT}});
+        let rbac = "/apis/rbac.authorization.k8s.io/v1";
+        let version = "rbac.authorization.k8s.io/v1";
+        api.create("/api/v1/namespaces", &named("v1", "Namespace"));
+        let accounts = format!("/api/v1/namespaces/{ACCOUNT}/serviceaccounts");
+        api.create(&accounts, &named("v1", "ServiceAccount"));
+        let mut role = named(version, "ClusterRole");
+        role["rules"] = json!([
+            {"apiGroups": [""], "resources": ["pods", "nodes", "events"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": ["list"]},
+        ]);
+        api.create(&format!("{rbac}/clusterroles"), &role);
+        let mut binding = named(version, "ClusterRoleBinding");
+        binding["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT});
+        binding["subjects"] =
+            json!([{"kind": "ServiceAccount", "namespace": ACCOUNT, "name": ACCOUNT}]);
+        api.create(&format!("{rbac}/clusterrolebindings"), &binding);
+        let request = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600},
+        });
+        let token =
+            api.create(&format!("{accounts}/{ACCOUNT}/token"), &request)["status"]["token"].take();
+        assert!(token.is_string(), "a token");
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {
+                "server": self.variable("SERVER"), "certificate-authority": self.variable("CA_FILE"),
+            }}],
+            "users": [{"name": "c", "user": {"token": token}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+        });
+        let path = folder.join("kubeconfig");
+        // JSON is YAML.
+        fs::write(&path, config.to_string()).expect("the kubeconfig is written");
+        path
+    }
+
+    /// Requests of the agent's account, as the audit log counts them; `pods.metrics.k8s.io` is the Metrics API's.
+    pub fn requests(&self, verb: &str, resource: &str) -> usize {
+        let user = format!("system:serviceaccount:{ACCOUNT}:{ACCOUNT}");
+        let log =
+            fs::read_to_string(self.variable("AUDIT_LOG")).expect("the audit log is readable");
+        // Most lines are others'; a line that is being written is none yet.
+        let lines = log.lines().filter(|it| it.contains(&user));
+        let entries = lines.filter_map(|it| serde_json::from_str::<Value>(it).ok());
+        let of = |entry: &Value| {
+            let object = &entry["objectRef"];
+            let plural = object["resource"].as_str().unwrap_or_default();
+            match object["apiGroup"].as_str() {
+                Some(group @ "metrics.k8s.io") => format!("{plural}.{group}"),
+                _ => plural.to_owned(),
+            }
+        };
+        let counts = |it: &Value| {
+            it["verb"] == verb && it["stage"] == "ResponseComplete" && of(it) == resource
+        };
+        entries.filter(counts).count()
+    }
+
+    /// Runs one of the scripts on it.
+    pub fn script(&self, name: &str, arguments: &[&str]) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/cluster")
+            .join(name);
+        let status = Command::new(&path)
+            .args(arguments)
+            .arg("--dir")
+            .arg(&self.folder)
+            .status();
+        assert!(status.is_ok_and(|it| it.success()), "{name} {arguments:?}");
+    }
+}
