@@ -1,94 +1,267 @@
-//! What the agent sees of a cluster is what arrives at the backend.
+//! What the agent sees of a cluster is what arrives at the backend: every pod and node once a cycle, with the values
+//! that the API holds.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use common::agent::Setup;
+use common::any_cluster::AnyCluster;
 use common::cluster::Cluster;
-use common::eventually;
-use sandbox::apiserver::{Availability, MetricsMode};
-use sandbox::backend::{Backend, Kind, Options};
-use serde_json::json;
+use common::{eventually, expected, settles};
+use sandbox::apiserver::{Availability, Effect, Fault, MetricsMode};
+use sandbox::backend::{Backend, Cycle, Kind, Options, Sample};
+use serde_json::{Value, json};
+
+/// The uids of a kind in a cycle, of one namespace where one is named.
+fn uids(cycle: &Cycle, kind: Kind, namespace: &str) -> BTreeSet<String> {
+    let samples = cycle
+        .of(kind)
+        .filter(|it| namespace.is_empty() || it.get("namespace") == namespace);
+    samples.map(|it| it.uid.clone()).collect()
+}
+
+fn uids_of(objects: &[Value]) -> BTreeSet<String> {
+    objects
+        .iter()
+        .map(|it| it["metadata"]["uid"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Every object has a sample, and every sample says what is expected of its object.
+fn compare(
+    objects: &[Value],
+    samples: &[Arc<Sample>],
+    expect: impl Fn(&Value) -> Value,
+    shown: impl Fn(&Sample) -> Value,
+) -> Result<(), String> {
+    for object in objects {
+        let (metadata, name) = (&object["metadata"], &object["metadata"]["name"]);
+        let sample = samples.iter().find(|it| it.uid == metadata["uid"]);
+        let sample = sample.ok_or_else(|| format!("no sample of {name}"))?;
+        if let Some(difference) = expected::difference(&expect(object), &shown(sample)) {
+            return Err(format!("{name}{difference}"));
+        }
+    }
+    Ok(())
+}
 
 #[test]
 fn every_pod_and_node_arrives_once_a_cycle() {
-    let cluster = Cluster::with(3, 50);
+    let cluster = AnyCluster::start();
+    for name in ["one", "two", "three"] {
+        cluster.deploy(name, 10);
+    }
+    let (pods, nodes) = (
+        uids_of(&cluster.pods()),
+        uids_of(&cluster.api().list("/api/v1/nodes")),
+    );
+    assert_eq!((pods.len(), nodes.len()), (30, 3));
     let backend = Backend::start(Options::default()).unwrap();
-    let setup = Setup::new(cluster.kubeconfig(), &backend);
+    // A cycle is several batches.
+    let setup = Setup::new(cluster.kubeconfig(), &backend).with("BATCH_SIZE", "7");
     let mut agent = setup.start();
-    eventually("two cycles", || backend.sample_count(Kind::Pod) >= 100);
-    agent.stop();
-    backend.assert_no_violations();
-}
-
-#[test]
-fn a_change_shows_in_the_next_cycle_without_a_new_list() {
-    let cluster = Cluster::with(3, 50);
-    let backend = Backend::start(Options::default()).unwrap();
-    let setup = Setup::new(cluster.kubeconfig(), &backend);
-    let mut agent = setup.start();
-    eventually("the first cycle", || backend.sample_count(Kind::Pod) >= 50);
-    assert_eq!(cluster.server.audit().count("list", "pods"), 1);
-    cluster
-        .server
-        .patch(
-            "nodes",
-            "",
-            "node-1",
-            &json!({"spec": {"unschedulable": true}}),
-        )
-        .expect("the node is there");
-    let gone = cluster.server.list("pods", "").remove(0);
-    let text = |member: &str| gone["metadata"][member].as_str().expect("text").to_owned();
-    cluster
-        .server
-        .delete("pods", &text("namespace"), &text("name"))
-        .expect("the pod is there");
-    eventually("the node's change and the pod's end", || {
-        let cycles = backend.cycles();
-        cycles.last().is_some_and(|it| {
-            it.count(Kind::Pod) == 49
-                && it.of(Kind::Pod).all(|pod| pod.uid != text("uid"))
-                && it
-                    .of(Kind::Node)
-                    .any(|node| *node.get("name") == "node-1" && *node.get("unschedulable") == true)
-        })
-    });
-    assert_eq!(cluster.server.audit().count("list", "pods"), 1);
-    agent.stop();
-    backend.assert_no_violations();
-}
-
-#[test]
-fn values_are_those_of_the_cluster() {
-    let cluster = Cluster::with(3, 50);
-    let backend = Backend::start(Options::default()).unwrap();
-    let setup = Setup::new(cluster.kubeconfig(), &backend);
-    let mut agent = setup.start();
-    eventually("every pod", || backend.last_samples(Kind::Pod).len() == 50);
-    for pod in cluster.server.list("pods", "") {
-        let samples = backend.last_samples(Kind::Pod);
-        let sample = samples
+    let cycles = || {
+        backend
+            .cycles()
             .iter()
-            .find(|it| *it.uid == pod["metadata"]["uid"])
-            .expect("the pod arrived");
-        assert_eq!(sample.get("name"), &pod["metadata"]["name"]);
-        assert_eq!(sample.get("namespace"), &pod["metadata"]["namespace"]);
-        assert_eq!(sample.get("node"), &pod["spec"]["nodeName"]);
-        assert_eq!(sample.get("phase"), &pod["status"]["phase"]);
-        let names = |it: &serde_json::Value| -> Vec<_> {
-            it.as_array()
-                .into_iter()
-                .flatten()
-                .map(|it| it["name"].clone())
-                .collect()
-        };
+            .filter(|it| it.count(Kind::Node) > 0)
+            .count()
+    };
+    eventually("four cycles", || cycles() >= 4);
+    agent.stop();
+    let whole = backend
+        .cycles()
+        .into_iter()
+        .filter(|it| it.count(Kind::Node) > 0);
+    for cycle in whole.take(3) {
+        assert_eq!(cycle.duplicates, 0, "{}", cycle.collected_at);
         assert_eq!(
-            names(sample.get("containers")),
-            names(&pod["spec"]["containers"])
+            uids(&cycle, Kind::Node, ""),
+            nodes,
+            "{}",
+            cycle.collected_at
+        );
+        assert_eq!(
+            uids(&cycle, Kind::Pod, cluster.namespace()),
+            pods,
+            "{}",
+            cycle.collected_at
         );
     }
+    backend.assert_no_violations();
+}
+
+#[test]
+fn a_scaled_deployment_shows_in_the_next_cycle_without_a_new_list() {
+    let cluster = AnyCluster::start();
+    cluster.deploy("web", 10);
+    let backend = Backend::start(Options::default()).unwrap();
+    let setup = Setup::new(cluster.kubeconfig(), &backend);
+    let before = cluster.requests("list", "pods");
+    let mut agent = setup.start();
+    let newest = || {
+        backend
+            .cycles()
+            .into_iter()
+            .rev()
+            .find(|it| it.count(Kind::Node) > 0)
+    };
+    for replicas in [10, 13, 4] {
+        cluster.scale("web", replicas, replicas);
+        let pods = uids_of(&cluster.pods());
+        settles(&format!("a cycle with {replicas} pods"), || {
+            let seen = newest()
+                .map(|it| uids(&it, Kind::Pod, cluster.namespace()))
+                .unwrap_or_default();
+            if seen == pods {
+                Ok(())
+            } else {
+                Err(format!("{} pods", seen.len()))
+            }
+        });
+    }
+    assert_eq!(
+        cluster.requests("list", "pods") - before,
+        1,
+        "pods are listed once"
+    );
+    agent.stop();
+    backend.assert_no_violations();
+}
+
+#[test]
+fn samples_say_what_the_api_says() {
+    let cluster = AnyCluster::start();
+    cluster.deploy("web", 5);
+    let bare = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare"},
+        "spec": {
+            "initContainers": [{
+                "name": "init", "image": "registry.invalid/init:1", "resources": {"requests": {"cpu": "0.25"}},
+            }],
+            "containers": [{
+                "name": "only", "image": "registry.invalid/app:1", "resources": {"limits": {"cpu": "50m", "memory": "32Mi"}},
+            }],
+        },
+    });
+    cluster
+        .api()
+        .create(&cluster.path("/api/v1", "pods"), &bare);
+    let node = cluster.api().list("/api/v1/nodes").remove(0);
+    let node = format!(
+        "/api/v1/nodes/{}",
+        node["metadata"]["name"].as_str().unwrap()
+    );
+    cluster.api().patch(
+        &node,
+        &json!({"metadata": {"labels": {"topology.kubernetes.io/zone": "zone-b"}}}),
+    );
+    // All but one pod are measured.
+    let mut pods = cluster.pods();
+    pods.retain(|it| it["metadata"]["name"] != "bare");
+    let usage = |at: usize| {
+        json!([
+            {"name": "main", "usage": {"cpu": format!("{}n", 1_234_567 + at), "memory": format!("{}Ki", 12_345 + at)}},
+            {"name": "sidecar", "usage": {"cpu": "0", "memory": "1500k"}},
+        ])
+    };
+    let mut measured: Vec<_> = pods
+        .iter()
+        .enumerate()
+        .map(|(at, it)| cluster.measure_pod(it, &usage(at)))
+        .collect();
+    let used = json!({"cpu": "1500250u", "memory": "3000Mi"});
+    measured.push(cluster.measure_node(node.rsplit('/').next().unwrap(), &used));
+
+    let backend = Backend::start(Options::default()).unwrap();
+    let setup = Setup::new(cluster.kubeconfig(), &backend);
+    let mut agent = setup.start();
+    let sets = cluster.api().list("/apis/apps/v1/replicasets");
+    let metrics = |object: &Value| {
+        measured.iter().find(|it| {
+            ["name", "namespace"]
+                .iter()
+                .all(|member| it["metadata"][member] == object["metadata"][member])
+        })
+    };
+    let whole = |it: &Sample| it.body.clone();
+    settles("pods as the API has them", || {
+        let expect = |it: &Value| expected::pod(it, &sets, metrics(it));
+        compare(
+            &cluster.pods(),
+            &backend.last_samples(Kind::Pod),
+            expect,
+            whole,
+        )
+    });
+    settles("nodes as the API has them", || {
+        let pods = cluster.api().list("/api/v1/pods");
+        let expect = |it: &Value| expected::node(it, &pods, metrics(it));
+        // Of the others an earlier test may have written usage.
+        let mut nodes = cluster.api().list("/api/v1/nodes");
+        nodes.retain(|it| metrics(it).is_some());
+        compare(&nodes, &backend.last_samples(Kind::Node), expect, whole)
+    });
+    let named = backend.last_samples(Kind::Pod);
+    assert!(
+        named
+            .iter()
+            .any(|it| *it.get("workload") == json!({"kind": "Deployment", "name": "web"}))
+    );
+    agent.stop();
+    backend.assert_no_violations();
+}
+
+/// Pods of all kinds and fates, which no test brings about on a real cluster in a moment.
+#[test]
+fn samples_say_what_the_api_says_of_pods_in_every_state() {
+    let cluster = Cluster::with(5, 400);
+    cluster.server.set_metrics(MetricsMode {
+        absent_percent: 10,
+        ..MetricsMode::default()
+    });
+    let backend = Backend::start(Options::default()).unwrap();
+    let setup = Setup::new(cluster.kubeconfig(), &backend);
+    let mut agent = setup.start();
+    // What is used changes between our look and the agent's.
+    let idle = |it: &Sample| {
+        let mut body = it.body.clone();
+        body["timestamp"] = Value::Null;
+        body["window_seconds"] = Value::Null;
+        for used in body["containers"].as_array_mut().into_iter().flatten() {
+            used["cpu_millicores"] = Value::Null;
+            used["memory_bytes"] = Value::Null;
+        }
+        body
+    };
+    let (pods, sets) = (
+        cluster.server.list("pods", ""),
+        cluster.server.list("replicasets", ""),
+    );
+    settles("pods as the API has them", || {
+        compare(
+            &pods,
+            &backend.last_samples(Kind::Pod),
+            |it| expected::pod(it, &sets, None),
+            idle,
+        )
+    });
+    let samples = backend.last_samples(Kind::Pod);
+    assert_eq!(samples.len(), pods.len());
+    let some = |holds: &dyn Fn(&Sample) -> bool| assert!(samples.iter().any(|it| holds(it)));
+    for kind in ["Deployment", "DaemonSet"] {
+        some(&|it| it.get("workload")["kind"] == kind);
+    }
+    for phase in ["Running", "Pending"] {
+        some(&|it| it.get("phase") == phase);
+    }
+    some(&|it| it.get("restarts").as_u64() > Some(0));
+    some(&|it| it.get("phase") == "Running" && it.get("timestamp").is_null());
+    some(&|it| it.get("containers")[0]["cpu_millicores"].as_f64() > Some(0.0));
     agent.stop();
     backend.assert_no_violations();
 }
@@ -109,15 +282,11 @@ fn without_the_metrics_api_the_rest_is_sent_and_the_collector_says_why() {
                 backend.last_samples(Kind::Pod),
                 backend.last_samples(Kind::Node),
             );
-            let idle =
-                |it: &std::sync::Arc<sandbox::backend::Sample>| it.get("timestamp").is_null();
+            let idle = |it: &Arc<Sample>| it.get("timestamp").is_null();
             pods.len() == 50 && nodes.len() == 3 && pods.iter().all(idle) && nodes.iter().all(idle)
         });
         eventually("a heartbeat that says degraded", || {
-            backend.last_heartbeat().is_some_and(|it| {
-                *it.component("collector", "state") == "degraded"
-                    && it.component("collector", "reason").is_string()
-            })
+            collector_is(&backend, "degraded")
         });
         assert_eq!(agent.get("/healthz").0, 200);
         cluster.server.set_metrics(MetricsMode::default());
@@ -127,7 +296,48 @@ fn without_the_metrics_api_the_rest_is_sent_and_the_collector_says_why() {
             pods.retain(|it| *it.get("phase") == "Running");
             !pods.is_empty() && pods.iter().all(|it| it.get("timestamp").is_string())
         });
+        eventually("a heartbeat that says running", || {
+            collector_is(&backend, "running")
+        });
         agent.stop();
         backend.assert_no_violations();
     }
+}
+
+#[test]
+fn usage_that_breaks_off_leaves_the_rest_without_and_nothing_out() {
+    let cluster = Cluster::with(3, 50);
+    for effect in [Effect::Cut(1_000), Effect::Reset(1_000), Effect::NotJson] {
+        cluster.server.clear_faults();
+        cluster
+            .server
+            .set_fault(Fault::on("list", "pods.metrics.k8s.io", effect.clone()));
+        let backend = Backend::start(Options::default()).unwrap();
+        let setup = Setup::new(cluster.kubeconfig(), &backend);
+        let mut agent = setup.start();
+        eventually("a heartbeat that says degraded", || {
+            collector_is(&backend, "degraded")
+        });
+        agent.stop();
+        for cycle in backend.cycles() {
+            assert_eq!(
+                (cycle.count(Kind::Pod), cycle.duplicates),
+                (50, 0),
+                "{effect:?}"
+            );
+            assert!(
+                cycle.of(Kind::Pod).any(|it| it.get("timestamp").is_null()),
+                "{effect:?}"
+            );
+        }
+        backend.assert_no_violations();
+    }
+}
+
+fn collector_is(backend: &Backend, state: &str) -> bool {
+    let beat = backend.last_heartbeat();
+    let reason = |it: &sandbox::backend::Heartbeat| it.component("collector", "reason").is_string();
+    beat.is_some_and(|it| {
+        *it.component("collector", "state") == state && reason(&it) == (state == "degraded")
+    })
 }

@@ -49,8 +49,6 @@ pub struct Batcher {
     identity: Identity,
     sequence: Arc<Sequence>,
     size: usize,
-    /// When the collection began to which the samples belong: the same in all its batches.
-    collected_at: String,
     json: Vec<u8>,
     id: String,
     seq: u64,
@@ -70,7 +68,6 @@ impl Batcher {
             identity,
             sequence,
             size,
-            collected_at: timestamp::now(),
             json: Vec::new(),
             id: String::new(),
             seq: 0,
@@ -90,11 +87,6 @@ impl Batcher {
     /// The cycle is over. What is gathered from now on tells when its first sample came, or the next cycle's begin.
     pub fn cycle_ended(&mut self) {
         self.cycle = None;
-    }
-
-    /// A collection begins; batches carry its time until the next one.
-    pub fn collection_began(&mut self) {
-        self.collected_at = timestamp::now();
     }
 
     /// From the next batch on, at most `size` samples stand in one.

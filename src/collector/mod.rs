@@ -121,8 +121,6 @@ struct Found {
 impl Round<'_> {
     fn collect(&mut self) {
         let began = Instant::now();
-        self.flush();
-        self.batcher.collection_began();
         // Zero is what a new record says.
         self.cycle = self.cycle.checked_add(1).unwrap_or(1);
         let report = Arc::new(CycleReport::default());

@@ -15,6 +15,9 @@ use super::api::Api;
 use super::eventually;
 use super::real::Real;
 
+/// How many this process started.
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
 /// The Metrics API.
 const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 
@@ -51,7 +54,6 @@ impl AnyCluster {
             Kind::Real(real) => real.kubeconfig_of_agent(&api, folder.path()),
             Kind::Simulated(server) => server.kubeconfig(folder.path()).expect("a kubeconfig"),
         };
-        static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("test-{}-{number}", std::process::id());
         let object =

@@ -31,3 +31,17 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// Polls until `holds`; at the deadline panics with `what` and why it did not hold at last.
+pub fn settles(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
+    let mut why = String::new();
+    let deadline = Instant::now() + SOON;
+    while Instant::now() < deadline {
+        match holds() {
+            Ok(()) => return,
+            Err(err) => why = err,
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("not within {} s: {what}: {why}", SOON.as_secs());
+}
