@@ -1,13 +1,19 @@
 //! The agent put together: every queue and every thread on one screen.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use std::{fmt, io};
 
-use crossbeam_channel::{Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{error, info, warn};
 
+use crate::actions::limiter::EvictionLimiter;
+use crate::actions::verify;
+use crate::actuator::inbox::Inbox;
+use crate::actuator::queue::Queue;
+use crate::actuator::reporter::Outbox;
+use crate::actuator::worker::{WORKERS, Worker};
 use crate::backend::batch::{Batcher, Sequence};
 use crate::backend::protocol::Identity;
 use crate::backend::uplink::{IN_FLIGHT, Uplink};
@@ -21,10 +27,12 @@ use crate::health::{Component, Health};
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::registration::Registration;
 use crate::http::Endpoints;
+use crate::journal::{Journal, Recovered};
 use crate::kube::reflector::{self, Mirror};
 use crate::kube::{self, Resource};
 use crate::logging::MAIN;
 use crate::metrics::Metrics;
+use crate::poller::Poller;
 use crate::resources::Resources;
 use crate::signals::Signals;
 use crate::state_dir::{Mender, StateDir};
@@ -34,12 +42,15 @@ use crate::{backend, ids};
 
 /// How long the components that gather may take to end before the agent goes on without them.
 const GATHERING: Duration = Duration::from_millis(1500);
+/// How long actions under way may take to come to a safe point.
+const ACTING: Duration = Duration::from_millis(5500);
 /// How long what is gathered may take to be delivered.
 const DELIVERY: Duration = Duration::from_millis(2200);
 /// How long threads may take to notice that their connections were broken.
 const STRAGGLERS: Duration = Duration::from_millis(300);
 
 const UPLINKS: [&str; IN_FLIGHT] = ["uplink_1", "uplink_2"];
+const ACTUATORS: [&str; WORKERS] = ["actuator", "actuator_2", "actuator_3", "actuator_4"];
 
 /// Why the agent ended by itself.
 #[derive(Debug)]
@@ -117,8 +128,9 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let metrics = Arc::new(Metrics::new().map_err(|err| Failure::Start(err.to_string()))?);
     let health = Health::new(metrics.clone());
-    // Two stops: what gathers ends first, then what delivers.
+    // Three stops: what gathers ends first, then what acts, then what delivers.
     let mut gather = Group::new(&health);
+    let mut act = Group::new(&health);
     let mut deliver = Group::new(&health);
 
     let resources = Arc::new(Resources::new(&config.state_dir, metrics.clone()));
@@ -140,23 +152,49 @@ pub fn run(config: Config) -> Result<(), Failure> {
     };
     let shared = Shared::new(config, state.instance_id(), metrics, health)?;
     let kube = shared.kube(&gather.stop);
+    let acting_kube = shared.kube(&deliver.stop);
     let registration = Registration::new(
         shared.backend.clone(),
         kube.clone(),
         shared.identity.clone(),
-        // No action is executed yet.
-        Vec::new(),
+        shared
+            .config
+            .policy
+            .policy
+            .allowed_actions
+            .iter()
+            .map(|it| it.as_str())
+            .collect(),
         shared.health.clone(),
     );
     let registration = Arc::new(registration);
+    // One wish to poll is as good as many.
+    let (poll_now, polls) = bounded(1);
     let (mended_out, mended) = bounded(1);
 
     shared.observe(&mut gather, &kube)?;
-    if let StateDir::Unusable { .. } = state {
-        shared.mend(&mut gather, mended_out)?;
-    }
+    let inbox = match state {
+        StateDir::Open(journal, recovered) => Some(shared.act(
+            [&mut gather, &mut act, &mut deliver],
+            &acting_kube,
+            *journal,
+            recovered,
+            polls,
+        )?),
+        StateDir::Unusable { .. } => {
+            shared.mend(&mut gather, mended_out)?;
+            None
+        }
+    };
     shared.report(&mut deliver)?;
-    shared.beat(&mut gather, &kube, registration.clone(), resources)?;
+    shared.beat(
+        &mut gather,
+        &kube,
+        registration.clone(),
+        resources,
+        inbox,
+        poll_now,
+    )?;
 
     let outcome = select! {
         recv(signals.received()) -> signal => {
@@ -164,10 +202,11 @@ pub fn run(config: Config) -> Result<(), Failure> {
             Ok(())
         }
         recv(gather.threads.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
+        recv(act.threads.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
         recv(deliver.threads.hopeless()) -> name => Err(Failure::Hopeless(name.unwrap_or("main"))),
         recv(mended) -> _ => Err(Failure::StateDirMended),
     };
-    shared.stop([gather, deliver], &kube, &registration);
+    shared.stop([gather, act, deliver], &[kube, acting_kube], &registration);
     outcome
 }
 
@@ -277,7 +316,82 @@ impl Shared {
         })
     }
 
-    /// Where STATE_DIR cannot be used: tries until it can.
+    /// Actions: polled, executed by the workers, their results brought home.
+    fn act(
+        &self,
+        [gather, act, deliver]: [&mut Group; 3],
+        kube: &Arc<kube::Client>,
+        journal: Journal,
+        recovered: Recovered,
+        polls: Receiver<()>,
+    ) -> io::Result<Arc<Inbox>> {
+        let config = &self.config;
+        let identity = verify::Identity {
+            cluster_id: config.cluster_id.clone(),
+            agent_id: config.agent_id.clone(),
+        };
+        let max_drains = config.policy.policy.max_concurrent_drains.get() as usize;
+        let inbox = Arc::new(Inbox::new(
+            journal,
+            Queue::new(WORKERS, max_drains),
+            identity,
+            config.secret_key.clone(),
+            config.previous_secret_key.clone(),
+            self.metrics.clone(),
+        ));
+        // A result that waits is found by looking; one token is enough to look at once.
+        let (results_out, results) = bounded(1);
+        let worker = Arc::new(Worker {
+            inbox: inbox.clone(),
+            kube: kube.clone(),
+            backend: self.backend.clone(),
+            identity: self.identity.clone(),
+            policy: config.policy.policy.clone(),
+            limiter: Mutex::new(EvictionLimiter::new(config.policy.evictions_per_minute)),
+            own_pod: config.own_pod.clone(),
+            metrics: self.metrics.clone(),
+            results: results_out,
+        });
+        worker.recover(recovered);
+        for name in ACTUATORS {
+            let worker = worker.clone();
+            act.spawn(
+                &self.health,
+                name,
+                Duration::from_mins(1),
+                move |component, stop| worker.run(component, stop),
+            )?;
+        }
+        let outbox = Outbox {
+            inbox: inbox.clone(),
+            backend: self.backend.clone(),
+            metrics: self.metrics.clone(),
+            results,
+        };
+        deliver.spawn(
+            &self.health,
+            "reporter",
+            Duration::from_mins(1),
+            move |component, stop| outbox.run(component, stop),
+        )?;
+        let poller = Poller {
+            backend: self.backend.clone(),
+            inbox: inbox.clone(),
+            cluster_id: config.cluster_id.clone(),
+            agent_id: config.agent_id.clone(),
+            interval: config.action_poll_interval,
+            now: polls,
+        };
+        gather.spawn(
+            &self.health,
+            "poller",
+            Duration::from_mins(1),
+            move |component, stop| poller.run(component, stop),
+        )?;
+        Ok(inbox)
+    }
+
+    /// In place of actions, where STATE_DIR cannot be used.
     fn mend(&self, gather: &mut Group, mended: Sender<()>) -> io::Result<()> {
         let mender = Mender {
             folder: self.config.state_dir.clone(),
@@ -285,7 +399,7 @@ impl Shared {
         };
         gather.spawn(
             &self.health,
-            "state_dir",
+            "actuator",
             Duration::from_mins(1),
             move |component, stop| mender.run(component, stop),
         )
@@ -311,6 +425,8 @@ impl Shared {
         kube: &Arc<kube::Client>,
         registration: Arc<Registration>,
         resources: Arc<Resources>,
+        inbox: Option<Arc<Inbox>>,
+        poll_now: Sender<()>,
     ) -> io::Result<()> {
         let heartbeat = Heartbeat {
             backend: self.backend.clone(),
@@ -321,9 +437,11 @@ impl Shared {
             resources,
             store: self.store.clone(),
             kube: kube.clone(),
+            inbox,
             metrics: self.metrics.clone(),
             interval: self.config.heartbeat_interval,
             sequence: AtomicU64::new(0),
+            poll_now,
         };
         gather.spawn(
             &self.health,
@@ -336,18 +454,21 @@ impl Shared {
     /// Ends all groups in their order, delivers what it can, and deregisters.
     fn stop(
         &self,
-        [mut gather, mut deliver]: [Group; 2],
-        kube: &kube::Client,
+        [mut gather, mut act, mut deliver]: [Group; 3],
+        kubes: &[Arc<kube::Client>; 2],
         registration: &Registration,
     ) {
         drop(gather.guard);
-        kube.close();
+        drop(act.guard);
+        kubes[0].close();
         gather.threads.join_within(GATHERING, |_| true);
+        act.threads.join_within(ACTING, |_| true);
         drop(deliver.guard);
         deliver.threads.join_within(DELIVERY, |_| true);
+        kubes[1].close();
         self.backend.interrupt();
         let mut late = Vec::new();
-        for group in [&mut gather.threads, &mut deliver.threads] {
+        for group in [&mut gather.threads, &mut act.threads, &mut deliver.threads] {
             late.extend(group.join_within(STRAGGLERS, |_| true));
         }
         if !late.is_empty() {

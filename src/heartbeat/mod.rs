@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use log::{debug, warn};
 use ureq::http::Method;
 
+use crate::actuator::inbox::Inbox;
 use crate::backend::Client;
 use crate::backend::client::segment;
-use crate::backend::protocol::{Beaten, Heartbeat as Message, Identity};
+use crate::backend::protocol::{Beaten, Heartbeat as Message, Identity, Rejected};
 use crate::backend::retry::{Failure, Retry};
 use crate::backend::uplink::Uplink;
 use crate::health::{Component, Health, readable};
@@ -45,12 +47,16 @@ pub struct Heartbeat {
     pub store: Arc<cluster::Store>,
     /// The API server, asked when it has been quiet.
     pub kube: Arc<kube::Client>,
+    /// Orders and results; none where STATE_DIR cannot be used.
+    pub inbox: Option<Arc<Inbox>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// HEARTBEAT_INTERVAL.
     pub interval: Duration,
     /// Numbers the heartbeats of the run.
     pub sequence: AtomicU64,
+    /// Told when the backend says that actions wait.
+    pub poll_now: Sender<()>,
 }
 
 impl Heartbeat {
@@ -64,11 +70,19 @@ impl Heartbeat {
                 return Ok(());
             }
             self.check_cluster();
-            let pause = match self.beat() {
-                Ok(_) => {
+            let told = self
+                .inbox
+                .as_ref()
+                .map(|it| it.rejections.told())
+                .unwrap_or_default();
+            let pause = match self.beat(told.clone()) {
+                Ok(answer) => {
                     retry.succeeded();
                     component.running();
-                    self.heard();
+                    if let Some(inbox) = &self.inbox {
+                        inbox.rejections.answered(&told);
+                    }
+                    self.heard(&answer);
                     next = next_beat(next, self.interval, Instant::now());
                     next.saturating_duration_since(Instant::now())
                 }
@@ -80,8 +94,9 @@ impl Heartbeat {
         }
     }
 
-    fn beat(&self) -> Result<Beaten, Failure> {
+    fn beat(&self, rejected: Vec<Rejected>) -> Result<Beaten, Failure> {
         let (buffered, dropped) = self.uplink.depth();
+        let (in_progress, outbox_depth, config_version) = self.orders();
         let message = Message {
             cluster_id: &self.identity.cluster_id,
             instance_id: &self.identity.instance_id,
@@ -94,12 +109,12 @@ impl Heartbeat {
             },
             components: self.health.report(),
             resources: self.resources.read(),
-            in_progress: Vec::new(),
-            outbox_depth: 0,
+            in_progress,
+            outbox_depth,
             metrics_buffered: buffered,
             metrics_dropped: dropped,
-            rejected: Vec::new(),
-            config_version: 0,
+            rejected,
+            config_version,
             clock_offset_ms: self.backend.clock_offset_ms(),
             ws_connected: false,
         };
@@ -108,12 +123,26 @@ impl Heartbeat {
             .json("heartbeat", Method::POST, &path, &message)
     }
 
-    fn heard(&self) {
+    /// What is claimed, how many results wait, and the version of the settings in force.
+    fn orders(&self) -> (Vec<String>, usize, u64) {
+        let Some(inbox) = &self.inbox else {
+            return (Vec::new(), 0, 0);
+        };
+        let journal = inbox.journal();
+        let in_progress = journal.in_progress().map(ToString::to_string).collect();
+        (in_progress, journal.unsent().count(), journal.config().0)
+    }
+
+    fn heard(&self, answer: &Beaten) {
         self.metrics
             .heartbeats
             .with_label_values(&["answered"])
             .inc();
         debug!(target: HEARTBEAT, "Heartbeat sent successfully");
+        if answer.pending_actions > 0 {
+            // A token that waits already serves.
+            let _ = self.poll_now.try_send(());
+        }
         if let Some(offset) = self
             .backend
             .clock_offset_ms()
