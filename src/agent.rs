@@ -1,7 +1,8 @@
 //! The agent put together: every queue and every thread on one screen.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -139,6 +140,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
         health: health.clone(),
         metrics: metrics.clone(),
         resources: resources.clone(),
+        listener: OnceLock::new(),
     };
     gather.spawn(
         &health,

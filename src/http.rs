@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use log::info;
@@ -28,6 +28,8 @@ pub struct Endpoints {
     pub metrics: Arc<Metrics>,
     /// Read when `/metrics` is asked for.
     pub resources: Arc<Resources>,
+    /// Bound once, so that a probe that comes while the thread is restarted waits instead of being refused.
+    pub listener: OnceLock<TcpListener>,
 }
 
 impl Endpoints {
@@ -38,12 +40,20 @@ impl Endpoints {
             .or_else(|_| TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))))
     }
 
-    /// Answers until the stop.
-    pub fn run(&self, component: &Component, stop: &Stop) -> io::Result<()> {
+    fn listener(&self) -> io::Result<&TcpListener> {
+        if let Some(listener) = self.listener.get() {
+            return Ok(listener);
+        }
         let listener = Self::bind(self.port)?;
         let address = listener.local_addr()?;
-        let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
         info!(target: HEARTBEAT, "Listening on port {}", address.port());
+        Ok(self.listener.get_or_init(|| listener))
+    }
+
+    /// Answers until the stop.
+    pub fn run(&self, component: &Component, stop: &Stop) -> io::Result<()> {
+        let listener = self.listener()?.try_clone()?;
+        let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
         while !stop.requested() {
             component.beat();
             if let Some(request) = server.recv_timeout(LOOK)? {

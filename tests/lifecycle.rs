@@ -82,6 +82,26 @@ fn a_stop_amid_a_collection_and_an_upload_is_clean() {
     );
 }
 
+/// Bytes that keep coming must not keep the agent: a read that never times out is broken off all the same.
+#[test]
+fn a_stop_amid_answers_that_drip_is_clean() {
+    let cluster = Cluster::with(3, 50);
+    let backend = Backend::start(Options::default()).unwrap();
+    let setup = Setup::new(cluster.kubeconfig(), &backend);
+    let mut agent = setup.start();
+    eventually("samples", || backend.sample_count(Kind::Pod) >= 50);
+    let drip = ApiFault::on("list", "pods.metrics.k8s.io", Effect::Drip(20));
+    cluster.server.set_fault(drip);
+    backend.set_fault(Endpoint::Metrics, FaultKind::Slow { interval_ms: 200 });
+    let before = cluster.server.audit().count("list", "pods.metrics.k8s.io");
+    eventually("a collection under way", || {
+        cluster.server.audit().count("list", "pods.metrics.k8s.io") > before
+    });
+    let took = agent.stop();
+    assert!(took < STOP, "{took:?}\n{}", agent.log());
+    assert_eq!(backend.summary().deregistered, 1);
+}
+
 #[test]
 fn a_stop_while_nobody_answers_is_quick() {
     let cluster = Cluster::with(3, 50);

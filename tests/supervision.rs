@@ -40,9 +40,21 @@ fn every_component_survives_a_panic() {
     let setup = setup.with("KUBERNETES_AGENT_TEST_PANIC", &hook);
     let mut agent = setup.start();
     eventually("the first cycle", || backend.sample_count(Kind::Pod) >= 50);
-    for component in ["collector", "uplink_1", "heartbeat"] {
+    for component in [
+        "collector",
+        "uplink_1",
+        "uplink_2",
+        "heartbeat",
+        "http",
+        "watch_pods",
+        "watch_nodes",
+        "watch_replicasets",
+        "watch_events",
+    ] {
         assert_eq!(restarts(&agent, component), Some(0.0), "{component}");
         panic_in(&setup, component);
+        // A watch shows a sign of life when it hears of a change, or begins anew.
+        cluster.server.drop_watches();
         agent.logged(&format!(
             "Component {component} failed: panicked: the test asked for it"
         ));

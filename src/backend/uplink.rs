@@ -171,17 +171,14 @@ impl Uplink {
     }
 
     fn deliver(&self, batch: Batch, failures: u64, component: &Component) {
-        let outcome = self.client.call(Call {
-            endpoint: "metrics",
-            method: Method::POST,
-            path: "/v1/metrics",
-            body: Body::Gzip {
-                bytes: &batch.body,
-                key: &batch.id,
-            },
-            deadline: TOTAL,
-            success: &[202],
-        });
+        let mut flight = Flight {
+            uplink: self,
+            batch: Some(batch),
+        };
+        let outcome = flight.batch.as_ref().map(|it| self.call(it));
+        let (Some(batch), Some(outcome)) = (flight.batch.take(), outcome) else {
+            return;
+        };
         let mut state = self.state();
         state.in_flight -= 1;
         match outcome {
@@ -198,6 +195,20 @@ impl Uplink {
         drop(state);
         let _ = self.room.0.try_send(());
         self.wake();
+    }
+
+    fn call(&self, batch: &Batch) -> Result<Vec<u8>, Failure> {
+        self.client.call(Call {
+            endpoint: "metrics",
+            method: Method::POST,
+            path: "/v1/metrics",
+            body: Body::Gzip {
+                bytes: &batch.body,
+                key: &batch.id,
+            },
+            deadline: TOTAL,
+            success: &[202],
+        })
     }
 
     fn delivered(&self, state: &mut State, batch: &Batch, failures: u64, component: &Component) {
@@ -297,5 +308,23 @@ impl Uplink {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A batch on its way. Should the thread that carries it panic, the batch goes back into the buffer and makes room for
+/// another request.
+struct Flight<'a> {
+    uplink: &'a Uplink,
+    batch: Option<Batch>,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            let mut state = self.uplink.state();
+            state.in_flight -= 1;
+            let dropped = state.buffer.give_back(batch);
+            self.uplink.count_dropped(&mut state, &dropped);
+        }
     }
 }

@@ -68,6 +68,11 @@ impl AnyCluster {
         }
     }
 
+    /// True of the real one.
+    pub fn is_real(&self) -> bool {
+        matches!(self.kind, Kind::Real(_))
+    }
+
     /// For the agent.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sandbox::apiserver::{self, ApiServer, Population};
+use sandbox::apiserver::{self, ApiServer, ControllerOptions, Population};
 use sandbox::backend::{self, Backend, KeepSamples};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -14,9 +14,12 @@ use super::agent::{self, Agent, Usage};
 use super::life::Life;
 use super::options::Options;
 use super::outcome::Outcome;
+use super::running::Announced;
 use super::table::Table;
 use super::{print, say};
 
+/// CLUSTER_ID.
+const CLUSTER: &str = "sandbox";
 /// How often it is looked whether something is to be done.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -34,6 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         // What came is shown and counted; a run of days must not fill the memory with it.
         keep_samples: KeepSamples::LastPerObject,
         keep_heartbeats: 100,
+        cluster_id: Some(CLUSTER.to_owned()),
         ..backend::Options::default()
     });
     let backend = backend.map_err(|err| format!("failed to start the backend: {err}"))?;
@@ -51,6 +55,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
         server.count("pods")
     ));
 
+    let _announced = Announced::new(backend.url());
     let usage = watch(options, &server, &backend, &mut agent, &asked_to_stop)?;
     let ended = agent.stop();
     let outcome = Outcome {
@@ -76,6 +81,10 @@ fn cluster(options: &Options) -> Result<ApiServer, String> {
     });
     let server = server.map_err(|err| format!("failed to start the API server: {err}"))?;
     server.populate(options.nodes, options.pods, &Population::default());
+    // What an action takes away comes back, and budgets count it.
+    server
+        .controllers(ControllerOptions::default())
+        .map_err(|err| format!("failed to start the controllers: {err}"))?;
     Ok(server)
 }
 
@@ -97,13 +106,14 @@ fn variables(
         ("BACKEND_WS_URL", backend.ws_url()),
         ("API_KEY", keys.api_key),
         ("SECRET_KEY", keys.secret_key),
-        ("CLUSTER_ID", "sandbox".to_owned()),
+        ("CLUSTER_ID", CLUSTER.to_owned()),
         ("AGENT_ID", "sandbox-agent".to_owned()),
         (
             "COLLECTION_INTERVAL",
             options.interval.as_secs().to_string(),
         ),
         ("HEARTBEAT_INTERVAL", options.interval.as_secs().to_string()),
+        ("ACTION_POLL_INTERVAL", "2".to_owned()),
         ("HTTP_PORT", "0".to_owned()),
     ])
 }

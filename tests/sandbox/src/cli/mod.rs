@@ -2,6 +2,7 @@
 //!
 //! - [`options`] reads it; [`demo`] is the command that is run when none is named.
 //! - [`agent`] finds the agent's binary and runs it as a process; [`life`] makes the cluster's events.
+//! - [`order`] has a running sandbox, found by [`running`], sign an action or settings of these [`params`].
 //! - [`table`] shows what arrives while it does, [`outcome`] sums it up and judges it.
 //!
 //! Standard output belongs to results; all that is shown meanwhile goes to standard error.
@@ -10,7 +11,10 @@ mod agent;
 mod demo;
 mod life;
 mod options;
+mod order;
 mod outcome;
+mod params;
+mod running;
 mod table;
 
 use std::ffi::OsString;
@@ -18,6 +22,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use options::Command;
+use running::Running;
 
 /// `EX_USAGE` of sysexits.h.
 const BAD_USAGE: u8 = 64;
@@ -30,6 +35,12 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Command::Demo(options)) => demo::run(&options),
+        Ok(Command::Act { action, backend }) => {
+            Running::find(backend.as_deref()).and_then(|it| order::act(&action, &it))
+        }
+        Ok(Command::Set { settings, backend }) => {
+            Running::find(backend.as_deref()).and_then(|it| order::set(&settings, &it))
+        }
         Err(faults) => {
             for fault in faults {
                 say(&format!("error: {fault}"));

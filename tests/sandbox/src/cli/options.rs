@@ -1,14 +1,29 @@
-//! The arguments, read by hand: four options do not need a library.
+//! The arguments, read by hand: four options and two commands do not need a library.
 
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::order::Action;
+use super::params;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 Runs the agent on a simulated cluster, with a reference backend, and shows what arrives.
 
 Usage: sandbox [OPTION]...
+       sandbox action NAME [--PARAM VALUE]... [--dry-run] [--backend URL]
+       sandbox settings [--NAME VALUE]... [--backend URL]
+
+`action` has the running sandbox sign an action, prints its progress and then its result, such as
+  sandbox action drain_node --node node-1
+  sandbox action scale_deployment --namespace default --name web --replicas 3
+  sandbox action label_resource --kind node --name node-1 --label pool=spot --label old-
+`settings` does so with remote settings, such as
+  sandbox settings --collection-interval 30 --log-level debug
+Both take the sandbox that was started last, or the one whose backend has this URL.
 
 Options:
   --nodes N      nodes of the cluster, 1 to 5000 (3)
@@ -20,15 +35,29 @@ Options:
 
 Without --seconds it runs until Ctrl-C, and then ends in the same way. Under cargo it builds
 the agent first; otherwise it takes the kubernetes-agent beside its own executable. Nothing
-is written outside a temporary folder, which is removed at the end.";
+is written outside the system's temporary folder, and all of it is removed at the end.";
 
 /// What is to be done.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Command {
     /// `--help`
     Help,
     /// The agent at work.
     Demo(Options),
+    /// `action`
+    Act {
+        /// What is to be done.
+        action: Action,
+        /// `--backend`
+        backend: Option<String>,
+    },
+    /// `settings`
+    Set {
+        /// What is to hold.
+        settings: Map<String, Value>,
+        /// `--backend`
+        backend: Option<String>,
+    },
 }
 
 /// How the demonstration is to be.
@@ -57,7 +86,12 @@ impl Default for Options {
 
 /// Reads the arguments, or says everything that is wrong with them.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command, Vec<String>> {
-    let mut arguments = arguments.map(|it| it.to_string_lossy().into_owned());
+    let mut arguments = arguments
+        .map(|it| it.to_string_lossy().into_owned())
+        .peekable();
+    if let Some(command) = arguments.next_if(|it| it == "action" || it == "settings") {
+        return params::parse(&command, arguments);
+    }
     let mut options = Options::default();
     let mut faults = Vec::new();
     while let Some(argument) = arguments.next() {
