@@ -7,6 +7,7 @@ pub mod guarded;
 pub mod image;
 pub mod label;
 pub mod ownership;
+pub mod pod_labels;
 pub mod scale;
 
 use super::context::{Context, Ended};
