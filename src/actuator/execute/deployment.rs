@@ -1,6 +1,8 @@
 //! What the actions on a deployment share: to read it, to describe it, and to wait for what was written to take
 //! effect.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
@@ -232,8 +234,11 @@ fn progress(context: &Context<'_>, now: &Deployment, awaited: &str) {
         .progress(awaited, count(available), count(rollout::wanted(now)));
 }
 
-/// After a crash: whether the wanted state, which is asked for while `holds`, is there. Waits for it until the
-/// deadline of the observation.
+/// How long an observer waits for a rollout that is still under way.
+const OBSERVED_WITHIN: Duration = Duration::from_secs(10);
+
+/// After a crash: whether the wanted state, which is asked for while `holds`, is there. A rollout under way gets a
+/// moment to come to its end.
 pub fn observe(
     named: Named<'_>,
     context: &Context<'_>,
@@ -241,7 +246,7 @@ pub fn observe(
     holds: impl Fn(&Deployment) -> bool,
 ) -> Result<Ended, Ended> {
     let mut last = None;
-    let found = guarded::until(context, context.deadline, || {
+    let found = guarded::until(context, Instant::now() + OBSERVED_WITHIN, || {
         let now = named.read(context, None)?;
         let ended = if !holds(&now) {
             Some(Ended::interrupted(format!("{named} does not have {wish}")))
