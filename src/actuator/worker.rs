@@ -383,3 +383,6 @@ impl Record for Journaled<'_> {
         info!(target: ACTUATOR, "Action {}: {message} ({done} of {total})", self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

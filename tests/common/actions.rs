@@ -91,6 +91,21 @@ impl World {
         result
     }
 
+    /// Issues actions that must all be rejected for this reason, each with its text in the message.
+    #[track_caller]
+    pub fn refuses_all(&self, reason: &str, cases: Vec<(&str, &str, Value)>) {
+        let issue = |(text, action, params)| (text, self.issue(NewAction::new(action, params)).id);
+        for (text, id) in cases.into_iter().map(issue).collect::<Vec<_>>() {
+            let result = self.result(&id);
+            let message = result["message"].as_str().unwrap_or_default();
+            let is_so = result["status"] == "rejected" && result["reason"] == reason;
+            assert!(
+                is_so && message.contains(text),
+                "{reason}, {text:?}: {result:#}"
+            );
+        }
+    }
+
     /// A deployment of the test's namespace.
     pub fn deployment(&self, name: &str) -> Value {
         self.cluster.api().get(&self.path_of(name))
