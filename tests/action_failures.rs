@@ -9,7 +9,7 @@ use common::actions::World;
 use common::{eventually, settles};
 use sandbox::apiserver::{Effect, Fault};
 use sandbox::backend::NewAction;
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[test]
 fn a_rollout_that_does_not_come_to_its_end_is_no_success() {

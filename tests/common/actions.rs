@@ -120,6 +120,10 @@ impl World {
     }
 
     /// Params for an object of the test's namespace, with more of them.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "written in place at each call"
+    )]
     pub fn params(&self, name: &str, more: Value) -> Value {
         let mut params = json!({"namespace": self.cluster.namespace(), "name": name});
         for (key, value) in more.as_object().into_iter().flatten() {
