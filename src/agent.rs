@@ -11,6 +11,7 @@ use log::{error, info, warn};
 
 use crate::actions::limiter::EvictionLimiter;
 use crate::actions::verify;
+use crate::actuator::event::Recorder;
 use crate::actuator::inbox::Inbox;
 use crate::actuator::queue::Queue;
 use crate::actuator::reporter::Outbox;
@@ -351,6 +352,7 @@ impl Shared {
             policy: config.policy.policy.clone(),
             limiter: Mutex::new(EvictionLimiter::new(config.policy.evictions_per_minute)),
             own_pod: config.own_pod.clone(),
+            events: Recorder::new(kube.clone()),
             metrics: self.metrics.clone(),
             results: results_out,
         });

@@ -11,6 +11,9 @@ const NAMESPACE: &str = "kubernetes_agent";
 /// Seconds: from a local answer to the deadline of a list.
 const SECONDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
+/// Seconds: from a single write to the longest that an action may take.
+const ACTION_SECONDS: [f64; 9] = [0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0];
+
 /// The agent's metrics. Cheap to clone parts of; all are counted from any thread.
 pub struct Metrics {
     registry: Registry,
@@ -206,10 +209,11 @@ impl Metrics {
                 "Actions by type and outcome.",
                 &["type", "outcome"],
             )?,
-            action_seconds: make.histograms(
+            action_seconds: make.histograms_of(
                 "action_duration_seconds",
                 "Seconds of actions from begin to end.",
                 &["type"],
+                &ACTION_SECONDS,
             )?,
             refusals: make.counters(
                 "refusals_total",
@@ -333,10 +337,18 @@ impl Maker<'_> {
         help: &str,
         labels: &[&str],
     ) -> prometheus::Result<HistogramVec> {
-        self.add(HistogramVec::new(
-            HistogramOpts::new(name, help).buckets(SECONDS.to_vec()),
-            labels,
-        )?)
+        self.histograms_of(name, help, labels, &SECONDS)
+    }
+
+    fn histograms_of(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        buckets: &[f64],
+    ) -> prometheus::Result<HistogramVec> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.add(HistogramVec::new(options, labels)?)
     }
 }
 

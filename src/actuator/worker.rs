@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use ureq::http::Method;
 
 use super::context::{Context, Ended, Record};
-use super::event;
+use super::event::Recorder;
 use super::execute::{execute, observe};
 use super::inbox::Inbox;
 use super::queue::{Job, Task};
@@ -53,6 +53,8 @@ pub struct Worker {
     pub limiter: Mutex<EvictionLimiter>,
     /// The agent's own pod, namespace and name.
     pub own_pod: Option<(String, String)>,
+    /// Leaves events on the objects of actions.
+    pub events: Recorder,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Told when a result waits.
@@ -91,8 +93,7 @@ impl Worker {
         let id = job.verified.id();
         match &job.task {
             Task::Observe { started_at, steps } => {
-                let Ok(action) = &order.action else { return };
-                self.look_back(&job.verified, action, *started_at, steps, stop);
+                self.look_back(&job.verified, order, *started_at, steps, stop);
             }
             Task::Run { claimed } => {
                 if !self.claim(&job.verified, component, stop) {
@@ -194,17 +195,7 @@ impl Worker {
             began: began.0,
         };
         let context = self.context(id, dry_run, began.1 + timeout, &record, stop);
-        // A panic in one action is that action's failure, not the thread's.
-        let ended = panic::catch_unwind(AssertUnwindSafe(|| execute(action, &context)))
-            .unwrap_or_else(|panic| {
-                let why = panic_text(&*panic);
-                error!(target: ACTUATOR, "Action {id} panicked: {why}");
-                Ended::new(
-                    Status::Failed,
-                    Some(Reason::Internal),
-                    format!("the agent made an error: {why}"),
-                )
-            });
+        let ended = caught(id, || execute(action, &context));
         self.metrics
             .action_seconds
             .with_label_values(&[action.kind().as_str()])
@@ -215,14 +206,11 @@ impl Worker {
     fn look_back(
         &self,
         verified: &Verified,
-        action: &Action,
+        order: &ActionOrder,
         started_at: OffsetDateTime,
         steps: &[String],
         stop: &Stop,
     ) {
-        let Order::Action(order) = verified.order() else {
-            return;
-        };
         let id = verified.id();
         info!(target: ACTUATOR, "Action {id} was under way when the agent ended: observing what came of it");
         let steps: Vec<Value> = steps
@@ -235,7 +223,11 @@ impl Worker {
             began: started_at,
         };
         let context = self.context(id, true, Instant::now() + OBSERVATION, &record, stop);
-        let mut ended = observe(action, &context);
+        let mut ended = match &order.action {
+            Ok(action) => caught(id, || observe(action, &context)),
+            // It was legal when it was begun, by another version of the agent.
+            Err(refusal) => Ended::interrupted(format!("this version does not know it: {refusal}")),
+        };
         if stop.requested() && ended.reason == Some(Reason::Shutdown) {
             // Not looked at to the end: the next start does.
             return;
@@ -305,8 +297,9 @@ impl Worker {
             self.metrics.refusals.with_label_values(&[reason]).inc();
         }
         self.store(id, verified.payload_hash(), outcome);
-        if let Ok(action) = &order.action {
-            event::record(&self.kube, action, id, outcome);
+        let is_dry_run = order.dry_run || self.policy.dry_run;
+        if !is_dry_run && let Ok(action) = &order.action {
+            self.events.record(action, id, outcome);
         }
     }
 
@@ -337,6 +330,16 @@ use protocol::Identity;
 const GIVE_UP_AFTER_EXPIRY: i64 = 600;
 /// How long looking at what a crash has left may take.
 const OBSERVATION: Duration = Duration::from_mins(1);
+
+/// Runs a part of an action. A panic in it is that action's failure, not the thread's.
+fn caught(id: &EnvelopeId, part: impl FnOnce() -> Ended) -> Ended {
+    panic::catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| {
+        let why = panic_text(&*panic);
+        error!(target: ACTUATOR, "Action {id} panicked: {why}");
+        let message = format!("the agent made an error: {why}");
+        Ended::new(Status::Failed, Some(Reason::Internal), message)
+    })
+}
 
 fn journal_unavailable(why: &str) -> Ended {
     Ended::new(Status::Failed, Some(Reason::JournalUnavailable), why)
@@ -380,3 +383,6 @@ impl Record for Journaled<'_> {
         info!(target: ACTUATOR, "Action {}: {message} ({done} of {total})", self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,17 @@ pub struct AnyCluster {
     _folder: TempDir,
 }
 
+/// A request that changed something.
+#[derive(Debug)]
+pub struct Write {
+    /// create, update, patch or delete.
+    pub verb: String,
+    /// With its subresource: `deployments/scale`.
+    pub resource: String,
+    /// Empty for what is in none.
+    pub namespace: String,
+}
+
 enum Kind {
     Simulated(Box<ApiServer>),
     Real(Real),
@@ -100,6 +111,15 @@ impl AnyCluster {
 
     /// Creates a deployment and waits until its pods run.
     pub fn deploy(&self, name: &str, replicas: usize) {
+        let running = self.running();
+        self.create_deployment(name, replicas, &json!({}));
+        eventually(&format!("{replicas} more pods run"), || {
+            self.running() == running + replicas
+        });
+    }
+
+    /// Creates a deployment; `spec` is merged into its own.
+    pub fn create_deployment(&self, name: &str, replicas: usize, spec: &Value) {
         let labels = json!({"app": name});
         let container = json!({
             "name": "main", "image": "registry.invalid/app:1",
@@ -109,7 +129,7 @@ impl AnyCluster {
             },
         });
         let plain = json!({"name": "sidecar", "image": "registry.invalid/app:1"});
-        let deployment = json!({
+        let mut deployment = json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": name, "labels": labels},
             "spec": {
@@ -117,12 +137,11 @@ impl AnyCluster {
                 "template": {"metadata": {"labels": labels}, "spec": {"containers": [container, plain]}},
             },
         });
-        let running = self.running();
+        for (key, value) in spec.as_object().into_iter().flatten() {
+            deployment["spec"][key] = value.clone();
+        }
         self.api
             .create(&self.path("/apis/apps/v1", "deployments"), &deployment);
-        eventually(&format!("{replicas} more pods run"), || {
-            self.running() == running + replicas
-        });
     }
 
     /// Scales a deployment and waits until so many more of the namespace's pods run, or fewer.
@@ -181,6 +200,32 @@ impl AnyCluster {
                     .filter(|it| it.verb == verb && it.resource == resource)
                     .count()
             }
+        }
+    }
+
+    /// What the agent wrote, oldest first, as the server's audit says; what only tried to, or was a dry run, is left out.
+    pub fn writes(&self) -> Vec<Write> {
+        match &self.kind {
+            Kind::Real(real) => real.writes(),
+            Kind::Simulated(server) => {
+                let writes = server.audit().writes().into_iter();
+                let by_agent = writes.filter(|it| it.user_agent.starts_with("kubernetes-agent/"));
+                by_agent
+                    .map(|it| Write {
+                        verb: it.verb,
+                        resource: it.resource,
+                        namespace: it.namespace,
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// The simulated server, for what only the simulation can do; none of a real one.
+    pub fn simulated(&self) -> Option<&ApiServer> {
+        match &self.kind {
+            Kind::Real(_) => None,
+            Kind::Simulated(server) => Some(server),
         }
     }
 

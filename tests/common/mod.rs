@@ -7,6 +7,7 @@
     reason = "each test file uses a part, and is a crate of its own"
 )]
 
+pub mod actions;
 pub mod agent;
 pub mod any_cluster;
 pub mod api;

@@ -6,10 +6,34 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::any_cluster::Write;
 use super::api::Api;
 
 /// The agent's account, in a namespace of the same name.
 const ACCOUNT: &str = "kubernetes-agent";
+
+/// What the agent's account may do, all that it needs and no more: API group, resources, verbs.
+const RULES: [(&str, &[&str], &[&str]); 11] = [
+    ("", &["pods", "nodes", "events"], &["get", "list", "watch"]),
+    ("apps", &["replicasets"], &["list", "watch"]),
+    ("metrics.k8s.io", &["pods", "nodes"], &["list"]),
+    // cordon_node, uncordon_node, label_resource
+    ("", &["nodes"], &["patch"]),
+    ("", &["pods", "namespaces"], &["get", "patch"]),
+    // scale_deployment, set_image
+    ("apps", &["deployments"], &["get", "patch"]),
+    ("apps", &["deployments/scale"], &["patch"]),
+    ("autoscaling", &["horizontalpodautoscalers"], &["list"]),
+    // The labels that a pod's controller lives by.
+    (
+        "apps",
+        &["replicasets", "statefulsets", "daemonsets"],
+        &["get"],
+    ),
+    ("batch", &["jobs"], &["get"]),
+    // What every action leaves on its object.
+    ("", &["events"], &["create"]),
+];
 
 /// The folder.
 pub struct Real {
@@ -51,12 +75,14 @@ impl Real {
         let accounts = format!("/api/v1/namespaces/{ACCOUNT}/serviceaccounts");
         api.create(&accounts, &named("v1", "ServiceAccount"));
         let mut role = named(version, "ClusterRole");
-        role["rules"] = json!([
-            {"apiGroups": [""], "resources": ["pods", "nodes", "events"], "verbs": ["get", "list", "watch"]},
-            {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "watch"]},
-            {"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": ["list"]},
-        ]);
+        let rules = RULES.iter().map(|(group, resources, verbs)| {
+            json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
+        });
+        role["rules"] = rules.collect();
         api.create(&format!("{rbac}/clusterroles"), &role);
+        // The cluster may be one that other tests, of another day, have used.
+        let rules = json!({"rules": role["rules"]});
+        api.patch(&format!("{rbac}/clusterroles/{ACCOUNT}"), &rules);
         let mut binding = named(version, "ClusterRoleBinding");
         binding["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT});
         binding["subjects"] =
@@ -84,12 +110,6 @@ impl Real {
 
     /// Requests of the agent's account, as the audit log counts them; `pods.metrics.k8s.io` is the Metrics API's.
     pub fn requests(&self, verb: &str, resource: &str) -> usize {
-        let user = format!("system:serviceaccount:{ACCOUNT}:{ACCOUNT}");
-        let log =
-            fs::read_to_string(self.variable("AUDIT_LOG")).expect("the audit log is readable");
-        // Most lines are others'; a line that is being written is none yet.
-        let lines = log.lines().filter(|it| it.contains(&user));
-        let entries = lines.filter_map(|it| serde_json::from_str::<Value>(it).ok());
         let of = |entry: &Value| {
             let object = &entry["objectRef"];
             let plural = object["resource"].as_str().unwrap_or_default();
@@ -98,10 +118,51 @@ impl Real {
                 _ => plural.to_owned(),
             }
         };
-        let counts = |it: &Value| {
+        let counts = |it: &&Value| {
             it["verb"] == verb && it["stage"] == "ResponseComplete" && of(it) == resource
         };
-        entries.filter(counts).count()
+        self.audit().iter().filter(counts).count()
+    }
+
+    /// What the agent's account wrote, oldest first.
+    pub fn writes(&self) -> Vec<Write> {
+        let verbs = ["create", "update", "patch", "delete", "deletecollection"];
+        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+        let has_written = |it: &Value| {
+            verbs.iter().any(|verb| it["verb"] == *verb)
+                && it["responseStatus"]["code"]
+                    .as_u64()
+                    .is_some_and(|it| it < 300)
+                && !text(&it["requestURI"]).contains("dryRun=All")
+                && it["objectRef"]["resource"] != "selfsubjectaccessreviews"
+        };
+        let write = |it: &Value| {
+            let object = &it["objectRef"];
+            let part = text(&object["subresource"]);
+            let slash = if part.is_empty() { "" } else { "/" };
+            Write {
+                verb: text(&it["verb"]),
+                resource: format!("{}{slash}{part}", text(&object["resource"])),
+                namespace: text(&object["namespace"]),
+            }
+        };
+        self.audit()
+            .iter()
+            .filter(|it| has_written(it))
+            .map(write)
+            .collect()
+    }
+
+    /// The audit log's lines of the agent's account.
+    fn audit(&self) -> Vec<Value> {
+        let user = format!("system:serviceaccount:{ACCOUNT}:{ACCOUNT}");
+        let log =
+            fs::read_to_string(self.variable("AUDIT_LOG")).expect("the audit log is readable");
+        // Most lines are others'; a line that is being written is none yet.
+        let lines = log.lines().filter(|it| it.contains(&user));
+        lines
+            .filter_map(|it| serde_json::from_str::<Value>(it).ok())
+            .collect()
     }
 
     /// Runs one of the scripts on it.

@@ -137,17 +137,17 @@ impl Fate {
 
 fn given_up(doing: &str, err: &kube::Error, tries: u32) -> Ended {
     let mut ended = Ended::api(doing, err);
-    let tries = if tries == 1 {
-        "one try".to_owned()
+    let after = if tries == 1 {
+        "after one try".to_owned()
     } else {
-        format!("{tries} tries")
+        format!("after {tries} tries")
     };
     ended.message = match Fate::of(err) {
         Fate::Unknown => format!(
-            "{}; after {tries} it was not seen to have taken place",
+            "{}; {after} it was not seen to have taken place",
             ended.message
         ),
-        _ => format!("{} (after {tries})", ended.message),
+        _ => format!("{} ({after})", ended.message),
     };
     ended.with("tries", tries)
 }

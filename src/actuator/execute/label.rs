@@ -1,14 +1,275 @@
-//! To be written.
+//! Labels: set and removed in one merge patch of `metadata.labels`, in which null removes (RFC 7386).
+//!
+//! The policy has refused the labels of Kubernetes already. What is left to see on the object itself is whether a
+//! label is one that a pod's controller lives by.
 
-use crate::actions::params::LabelResource;
-use crate::actuator::context::{Context, Ended};
+use std::time::{Duration, Instant};
 
-/// Carries it out.
-pub fn execute(_it: &LabelResource, _context: &Context<'_>) -> Result<Ended, Ended> {
-    Err(Ended::noop("to be written"))
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::guarded::{self, Change, Guarded};
+use super::pod_labels;
+use crate::actions::names::{LabelKey, LabelValue};
+use crate::actions::object::{Object, ObjectKind};
+use crate::actions::outcome::{Reason, Status};
+use crate::actions::params::{LabelResource, Labels};
+use crate::actuator::context::{Context, Ended, PatchType, Writes};
+use crate::kube;
+
+/// A written object shows what was written within this, or somebody has changed it again.
+const SEEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// What is read of an object, whatever its kind.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Labelled {
+    metadata: ObjectMeta,
 }
 
-/// Looks.
-pub fn observe(_it: &LabelResource, _context: &Context<'_>) -> Result<Ended, Ended> {
-    Err(Ended::noop("to be written"))
+impl Labelled {
+    fn label(&self, key: &LabelKey) -> Option<&str> {
+        let labels = self.metadata.labels.as_ref()?;
+        labels.get(key.as_str()).map(String::as_str)
+    }
+
+    fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    fn version(&self) -> &str {
+        self.metadata
+            .resource_version
+            .as_deref()
+            .unwrap_or_default()
+    }
+
+    /// Those of `labels` that are not so yet.
+    fn missing(&self, labels: &Labels) -> Labels {
+        let differs = |(key, value): &(&LabelKey, &Option<LabelValue>)| {
+            self.label(key) != value.as_ref().map(LabelValue::as_str)
+        };
+        labels
+            .iter()
+            .filter(differs)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// The values of the labels that the action is about, null where there is none.
+    fn state(&self, labels: &Labels) -> Value {
+        let values = labels
+            .keys()
+            .map(|key| (key.to_string(), json!(self.label(key))));
+        json!({"labels": values.collect::<Map<_, _>>(), "resource_version": self.version()})
+    }
+}
+
+/// Carries out `label_resource`.
+pub fn execute(it: &LabelResource, context: &Context<'_>) -> Result<Ended, Ended> {
+    let label = Label {
+        object: &it.object,
+        labels: &it.labels,
+        uid: None,
+    };
+    let before = label.read(context)?;
+    let about = |ended: Ended, after: &Labelled| {
+        ended
+            .with("uid", before.uid())
+            .with("before", before.state(&it.labels))
+            .with("after", after.state(&it.labels))
+    };
+    let missing = before.missing(&it.labels);
+    if missing.is_empty() {
+        let message = format!("{} had these labels already", it.object);
+        return Ok(about(Ended::noop(message), &before));
+    }
+    if it.object.kind() == ObjectKind::Pod {
+        pod_labels::check(&before.metadata, &it.object, &missing, context)
+            .map_err(|ended| about(ended, &before))?;
+    }
+    if context.dry_run {
+        let message = format!("{} labels of {} would change", missing.len(), it.object);
+        let plan = json!({"patch": patch(&before, &missing), "before": before.state(&it.labels)});
+        return Ok(about(Ended::plan(message, plan), &before));
+    }
+    // From here on only the object that was checked is meant, not another one that comes under its name.
+    let label = Label {
+        uid: Some(before.uid()),
+        ..label
+    };
+    if let Change::Held(after) =
+        guarded::change(&label, context, &context.begin()?, before.clone())?
+    {
+        let message = format!("{} was given these labels at the same time", it.object);
+        return Ok(about(Ended::noop(message), &after));
+    }
+    let after = label.see(context).map_err(|ended| about(ended, &before))?;
+    let message = format!("changed {} labels of {}", missing.len(), it.object);
+    Ok(about(Ended::succeeded(message), &after))
+}
+
+/// After a crash in the middle of `label_resource`.
+pub fn observe(it: &LabelResource, context: &Context<'_>) -> Result<Ended, Ended> {
+    let label = Label {
+        object: &it.object,
+        labels: &it.labels,
+        uid: None,
+    };
+    let object = label.read(context).map_err(Ended::not_observed)?;
+    let missing = object.missing(&it.labels);
+    let ended = if missing.is_empty() {
+        Ended::succeeded(format!("{} has these labels", it.object))
+    } else {
+        let keys: Vec<_> = missing.keys().map(LabelKey::as_str).collect();
+        Ended::interrupted(format!(
+            "{} is not so labelled: {}",
+            it.object,
+            keys.join(", ")
+        ))
+    };
+    Ok(ended
+        .with("uid", object.uid())
+        .with("after", object.state(&it.labels)))
+}
+
+/// One object whose labels change.
+struct Label<'a> {
+    object: &'a Object,
+    labels: &'a Labels,
+    uid: Option<&'a str>,
+}
+
+impl Label<'_> {
+    /// Reads the object until it shows what was written.
+    fn see(&self, context: &Context<'_>) -> Result<Labelled, Ended> {
+        let holds = |it: &Labelled| it.missing(self.labels).is_empty();
+        let look = || Ok(Some(self.read(context)?).filter(holds));
+        let seen = guarded::until(context, Instant::now() + SEEN_WITHIN, look);
+        seen.map_err(Ended::after_write)?.ok_or_else(|| {
+            let message = format!(
+                "wrote the labels of {}, but they do not stay so: somebody changed them again",
+                self.object
+            );
+            Ended::new(Status::Failed, Some(Reason::TimedOut), message)
+        })
+    }
+}
+
+impl Guarded for Label<'_> {
+    type Object = Labelled;
+
+    fn doing(&self) -> String {
+        format!("to label {}", self.object)
+    }
+
+    fn read(&self, context: &Context<'_>) -> Result<Labelled, Ended> {
+        let (path, resource) = place(self.object);
+        let Some(found) = context.get::<Labelled>(&path, resource)? else {
+            return Err(Ended::precondition(format!(
+                "{}: expected to exist, there is none",
+                self.object
+            )));
+        };
+        match self.uid {
+            Some(expected) if expected != found.uid() => {
+                let message = format!(
+                    "{}: expected the uid {expected}, it has {}",
+                    self.object,
+                    found.uid()
+                );
+                Err(Ended::precondition(message))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    fn need(&self, object: &Labelled) -> Result<Option<Value>, Ended> {
+        let missing = object.missing(self.labels);
+        Ok((!missing.is_empty()).then(|| patch(object, &missing)))
+    }
+
+    fn write(&self, writes: &Writes<'_>, patch: &Value) -> Result<(), kube::Error> {
+        let (path, resource) = place(self.object);
+        writes
+            .patch::<Labelled>(&path, resource, PatchType::Merge, patch)
+            .map(drop)
+    }
+}
+
+fn patch(object: &Labelled, labels: &Labels) -> Value {
+    json!({"metadata": {"resourceVersion": object.version(), "labels": labels}})
+}
+
+/// Where an object is, and what requests for it are counted as.
+fn place(object: &Object) -> (String, &'static str) {
+    let (root, plural) = match object.kind() {
+        ObjectKind::Node => ("/api/v1", "nodes"),
+        ObjectKind::Pod => ("/api/v1", "pods"),
+        ObjectKind::Deployment => ("/apis/apps/v1", "deployments"),
+        ObjectKind::Namespace => ("/api/v1", "namespaces"),
+    };
+    let path = match object.namespace() {
+        Some(namespace) => format!("{root}/namespaces/{namespace}/{plural}/{}", object.name()),
+        None => format!("{root}/{plural}/{}", object.name()),
+    };
+    (path, plural)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::action::{Action, ActionKind};
+
+    fn params(value: Value) -> LabelResource {
+        let Value::Object(params) = value else {
+            panic!("an object")
+        };
+        match Action::parse(ActionKind::LabelResource, params) {
+            Ok(Action::LabelResource(it)) => it,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_written() {
+        let object: Labelled = serde_json::from_value(json!({
+            "metadata": {"resourceVersion": "7", "labels": {"same": "1", "other": "1", "gone": "1"}},
+        }))
+        .unwrap();
+        let it = params(json!({"kind": "node", "name": "n", "labels": {
+            "same": "1", "other": "2", "gone": null, "new": "", "never": null,
+        }}));
+        assert_eq!(
+            patch(&object, &object.missing(&it.labels)),
+            json!({"metadata": {"resourceVersion": "7", "labels": {"other": "2", "gone": null, "new": ""}}})
+        );
+        assert_eq!(
+            object.state(&it.labels)["labels"],
+            json!({"same": "1", "other": "1", "gone": "1", "new": null, "never": null})
+        );
+    }
+
+    #[test]
+    fn every_kind_has_its_place() {
+        let cases = [
+            (json!({"kind": "node", "name": "n-1"}), "/api/v1/nodes/n-1"),
+            (
+                json!({"kind": "namespace", "name": "shop"}),
+                "/api/v1/namespaces/shop",
+            ),
+            (
+                json!({"kind": "pod", "namespace": "shop", "name": "web"}),
+                "/api/v1/namespaces/shop/pods/web",
+            ),
+            (
+                json!({"kind": "deployment", "namespace": "shop", "name": "web"}),
+                "/apis/apps/v1/namespaces/shop/deployments/web",
+            ),
+        ];
+        for (mut value, path) in cases {
+            value["labels"] = json!({"a": "b"});
+            assert_eq!(place(&params(value).object).0, path);
+        }
+    }
 }

@@ -2,11 +2,15 @@
 //!
 //! The two that move pods, eviction and drain, are not built yet: no worker is started until they are.
 
+pub mod autoscaler;
 pub mod cordon;
+pub mod deployment;
 pub mod guarded;
 pub mod image;
 pub mod label;
 pub mod ownership;
+pub mod pod_labels;
+pub mod rollout;
 pub mod scale;
 
 use super::context::{Context, Ended};

@@ -1,0 +1,130 @@
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::super::queue::Queue;
+use super::*;
+use crate::actions::envelope::RawEnvelope;
+use crate::actions::keys::{Key, Keys};
+use crate::actions::verify;
+use crate::config::{key_file, url::BackendUrl};
+use crate::health::Health;
+use crate::journal::{Disk, Journal};
+use crate::kube::kubeconfig::{Access, User};
+use crate::net::proxy::ProxySettings;
+use crate::secret::Secret;
+use crate::thread::stop;
+
+const KEY: &str = "test-secret-key-0123456789abcdef";
+/// Nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+fn identity() -> verify::Identity {
+    verify::Identity {
+        cluster_id: "c".into(),
+        agent_id: "a".into(),
+    }
+}
+
+/// An order with these params, as a run before this one has taken it.
+fn order(id: &str, params: &Value) -> Verified {
+    let now = timestamp::unix_seconds();
+    let payload = serde_json::json!({
+        "type": "action.v1", "id": id, "cluster_id": "c", "expires_at": now + 600,
+        "action": "cordon_node", "params": params,
+    });
+    let keys = Keys {
+        current: Key::parse(&Secret::new(KEY)).unwrap(),
+        previous: None,
+    };
+    let envelope = RawEnvelope::signed(&keys, id, now, &payload.to_string());
+    verify::verify(&keys, &identity(), now, envelope).unwrap()
+}
+
+fn open(folder: &Path) -> (Journal, Recovered) {
+    Journal::open(folder, Disk, timestamp::unix_seconds()).unwrap()
+}
+
+fn worker(journal: Journal, stop: &Stop) -> Worker {
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let key = || Arc::new(key_file::Key::new(Secret::new(KEY), None, |_| Ok(())));
+    let access = Access {
+        server: NOWHERE.to_owned(),
+        ca: None,
+        insecure: false,
+        user: User::Anonymous,
+    };
+    let kube = Arc::new(kube::Client::new(access, stop.clone(), metrics.clone()));
+    let url = BackendUrl::parse(NOWHERE).unwrap();
+    let backend =
+        backend::Client::new(url, key(), None, &ProxySettings::default(), metrics.clone());
+    let queue = Queue::new(WORKERS, 1);
+    let inbox = Inbox::new(journal, queue, identity(), key(), None, metrics.clone());
+    Worker {
+        inbox: Arc::new(inbox),
+        events: Recorder::new(kube.clone()),
+        kube,
+        backend: Arc::new(backend.unwrap()),
+        identity: Identity {
+            cluster_id: "c".into(),
+            agent_id: "a".into(),
+            instance_id: "i".into(),
+            run_id: "r".into(),
+        },
+        policy: Policy::default(),
+        limiter: Mutex::new(EvictionLimiter::new(None)),
+        own_pod: None,
+        metrics,
+        results: crossbeam_channel::bounded(1).0,
+    }
+}
+
+#[test]
+fn an_order_begun_by_a_version_that_knew_it_gets_its_result() {
+    let folder = TempDir::new().unwrap();
+    let order = order(
+        "act_1",
+        &serde_json::json!({"node": "n", "of_another_version": 1}),
+    );
+    let (mut journal, _) = open(folder.path());
+    journal.received(&order).unwrap();
+    journal.claimed(order.id()).unwrap();
+    journal
+        .started(order.id(), OffsetDateTime::now_utc())
+        .unwrap();
+    drop(journal);
+
+    let (journal, recovered) = open(folder.path());
+    let (_guard, stop) = stop::pair();
+    let worker = worker(journal, &stop);
+    worker.recover(recovered);
+    let component = Health::new(worker.metrics.clone()).component("actuator", LOOK);
+    let taken = worker.inbox.queue.take(Duration::ZERO, &stop).unwrap();
+    worker.job(&taken.job, &component, &stop);
+
+    let journal = worker.inbox.journal();
+    let bodies = journal.unsent().map(|(_, body)| body.as_str().to_owned());
+    let bodies: Vec<Value> = bodies
+        .map(|it| serde_json::from_str(&it).unwrap())
+        .collect();
+    assert_eq!(bodies.len(), 1);
+    assert_eq!(
+        (&bodies[0]["status"], &bodies[0]["reason"]),
+        (&"interrupted".into(), &"restarted".into())
+    );
+}
+
+#[test]
+fn a_panic_is_the_failure_of_its_action() {
+    let id = EnvelopeId::parse("act_1").unwrap();
+    let ended = caught(&id, || panic!("what should not be"));
+    assert_eq!(
+        (ended.status, ended.reason),
+        (Status::Failed, Some(Reason::Internal))
+    );
+    assert!(
+        ended.message.contains("what should not be"),
+        "{}",
+        ended.message
+    );
+}
