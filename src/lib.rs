@@ -44,7 +44,7 @@ pub mod ids;
 pub mod timestamp;
 mod signals;
 #[cfg(feature = "test-hooks")]
-mod test_hooks;
+pub mod test_hooks;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

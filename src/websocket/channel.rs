@@ -79,7 +79,7 @@ impl Channel {
     }
 
     pub(super) fn next(&self) -> Option<String> {
-        self.ring().next().map(str::to_owned)
+        self.ring().take_next().map(str::to_owned)
     }
 
     pub(super) fn has_unsent(&self) -> bool {

@@ -177,15 +177,14 @@ mod tests {
         let start = Instant::now();
         for (fraction, minutes) in [(0.0, 30), (1.0, 35)] {
             let mut liveness = welcomed(start, fraction);
-            let mut now = start;
-            loop {
-                now = liveness.next();
+            let renewed = loop {
+                let now = liveness.next();
                 liveness.heard(now);
                 if liveness.due(now, fraction) == Some(Due::Renewal) {
-                    break;
+                    break now;
                 }
-            }
-            assert_eq!(now, start + S(minutes * 60));
+            };
+            assert_eq!(renewed, start + S(minutes * 60));
         }
     }
 

@@ -104,6 +104,8 @@ impl Client {
             }
             let pause = schedule.after(&ended.end, stable, random_fraction());
             self.tell(&ended, pause, component);
+            #[cfg(feature = "test-hooks")]
+            let pause = crate::test_hooks::hastened(pause);
             component.period(pause.max(PERIOD));
             let is_over = if ended.end.is_unauthorized() {
                 let code = 401;

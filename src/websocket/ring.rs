@@ -1,6 +1,6 @@
 //! The frames that the backend has not acknowledged, in order, within bounds (protocol, section 3).
 //!
-//! Pure: no clock, no socket. Whoever holds it decides when to send what [`Ring::next`] gives.
+//! Pure: no clock, no socket. Whoever holds it decides when to send what [`Ring::take_next`] gives.
 
 use std::collections::VecDeque;
 
@@ -100,7 +100,7 @@ impl Ring {
     }
 
     /// The next frame to be sent, which counts as sent from now on.
-    pub fn next(&mut self) -> Option<&str> {
+    pub fn take_next(&mut self) -> Option<&str> {
         let at = self.entries.partition_point(|it| it.seq <= self.sent);
         let entry = self.entries.get(at)?;
         self.sent = entry.seq;
@@ -225,13 +225,15 @@ mod tests {
                 .wrapping_add(1);
             match state >> 60 {
                 0 => acked = acked.max(ring.sent).min(ring.sent),
-                1 => drop(ring.next().map(str::to_owned)),
+                1 => drop(ring.take_next().map(str::to_owned)),
                 2 => {
                     let upto = (state >> 32) % (ring.last + 2);
                     ring.acked(upto);
                 }
                 3 => ring.welcomed((state >> 32) % (ring.last + 2)),
-                it => drop(ring.push(it % 3 == 0, |seq| "x".repeat(seq as usize % 60))),
+                it => drop(ring.push(it % 3 == 0, |seq| {
+                    "x".repeat(usize::try_from(seq % 60).unwrap())
+                })),
             }
             assert!(ring.entries.len() <= 7 && ring.bytes <= 200);
             let bytes: usize = ring.entries.iter().map(|it| it.text.len()).sum();
@@ -250,25 +252,25 @@ mod tests {
     #[test]
     fn acks_are_cumulative_and_a_welcome_sends_the_rest_again() {
         let mut ring = filled(9, "oorooo");
-        assert_eq!(ring.next(), Some("frame 1"));
-        assert_eq!(ring.next(), Some("frame 2"));
-        assert_eq!(ring.next(), Some("frame 3"));
+        assert_eq!(ring.take_next(), Some("frame 1"));
+        assert_eq!(ring.take_next(), Some("frame 2"));
+        assert_eq!(ring.take_next(), Some("frame 3"));
         assert!(ring.acked(2));
         assert!(!ring.acked(2), "no news");
         assert_eq!(shown(&ring), "r3 o4 o5 o6");
         // What never went out was never stored, whoever says so.
         assert!(ring.acked(u64::MAX));
         assert_eq!(shown(&ring), "o4 o5 o6");
-        assert_eq!(ring.next(), Some("frame 4"));
+        assert_eq!(ring.take_next(), Some("frame 4"));
         ring.welcomed(3);
-        assert_eq!(ring.next(), Some("frame 4"));
+        assert_eq!(ring.take_next(), Some("frame 4"));
         ring.welcomed(4);
-        assert_eq!(ring.next(), Some("frame 5"));
-        assert_eq!(ring.next(), Some("frame 6"));
+        assert_eq!(ring.take_next(), Some("frame 5"));
+        assert_eq!(ring.take_next(), Some("frame 6"));
         assert!(!ring.has_unsent());
-        assert_eq!(ring.next(), None);
+        assert_eq!(ring.take_next(), None);
         ring.welcomed(0);
-        assert_eq!(ring.next(), Some("frame 5"), "what is gone is gone");
+        assert_eq!(ring.take_next(), Some("frame 5"), "what is gone is gone");
         assert_eq!(ring.next_seq(), 7);
     }
 
