@@ -97,7 +97,8 @@ fn both_channels_go_through_the_proxy_and_the_cluster_does_not() {
         let (_cluster, backend, setup) = world(tls);
         let proxy = Proxy::start(CREDENTIALS);
         let url = format!("http://me:p%40ss@{}", proxy.address);
-        let mut agent = setup.with("HTTPS_PROXY", &url).start();
+        let setup = setup.with("HTTPS_PROXY", &url);
+        let mut agent = setup.start();
         eventually("connected", || backend.connected() == 1);
         eventually("metrics", || !backend.batches().is_empty());
         let asked = proxy.asked();
@@ -118,7 +119,8 @@ fn wrong_credentials_are_told_apart() {
     let (_cluster, backend, setup) = world(true);
     let proxy = Proxy::start(CREDENTIALS);
     let url = format!("http://me:wrong@{}", proxy.address);
-    let mut agent = setup.with("HTTPS_PROXY", &url).start();
+    let setup = setup.with("HTTPS_PROXY", &url);
+    let mut agent = setup.start();
     agent.logged("the proxy gives no tunnel: 407: it wants other credentials in HTTPS_PROXY");
     agent.logged("Failed to register");
     assert!(!agent.log().contains("wrong"));

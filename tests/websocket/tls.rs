@@ -45,7 +45,8 @@ fn a_private_ca_is_trusted_by_both_channels() {
     let authority = Authority::new();
     let backend = backend(authority.acceptor(&["127.0.0.1"]));
     assert!(backend.ws_url().starts_with("wss://"));
-    let mut agent = setup(&cluster, &backend, &authority).start();
+    let setup = setup(&cluster, &backend, &authority);
+    let mut agent = setup.start();
     eventually("connected", || backend.connected() == 1);
     eventually("registered", || backend.registrations().len() == 1);
     eventually("events over TLS", || !backend.frames_of("event").is_empty());
@@ -60,7 +61,8 @@ fn an_unknown_ca_is_refused() {
     let cluster = Cluster::with(1, 2);
     let (trusted, other) = (Authority::new(), Authority::new());
     let backend = backend(other.acceptor(&["127.0.0.1"]));
-    let mut agent = setup(&cluster, &backend, &trusted).start();
+    let setup = setup(&cluster, &backend, &trusted);
+    let mut agent = setup.start();
     refused(&mut agent, &["UnknownIssuer", "BadSignature"]);
 }
 
@@ -69,7 +71,8 @@ fn another_host_is_refused() {
     let cluster = Cluster::with(1, 2);
     let authority = Authority::new();
     let backend = backend(authority.acceptor(&["elsewhere.example"]));
-    let mut agent = setup(&cluster, &backend, &authority).start();
+    let setup = setup(&cluster, &backend, &authority);
+    let mut agent = setup.start();
     refused(&mut agent, &["not valid for name"]);
 }
 
@@ -78,7 +81,8 @@ fn an_expired_certificate_is_refused() {
     let cluster = Cluster::with(1, 2);
     let authority = Authority::new();
     let backend = backend(authority.expired_acceptor(&["127.0.0.1"]));
-    let mut agent = setup(&cluster, &backend, &authority).start();
+    let setup = setup(&cluster, &backend, &authority);
+    let mut agent = setup.start();
     refused(&mut agent, &["expired"]);
 }
 
