@@ -107,10 +107,7 @@ fn tls_1_1_is_refused() {
         .with("BACKEND_URL", &format!("https://{address}"))
         .with("BACKEND_WS_URL", &format!("wss://{address}/ws"));
     let mut agent = setup.start();
-    refused(
-        &mut agent,
-        &["TlsVersion", "ProtocolVersion", "TLS version"],
-    );
+    refused(&mut agent, &["ServerDoesNotSupportTls12Or13"]);
 }
 
 /// A ServerHello of TLS 1.1 with TLS_RSA_WITH_AES_128_CBC_SHA and nothing after it (RFC 4346, section 7.4.1.3).
