@@ -229,9 +229,10 @@ fn is_granted(answer: &[u8]) -> Result<(), DialError> {
     let status = line.strip_prefix("HTTP/1.").and_then(|it| it.get(2..5));
     match status {
         Some(status) if status.starts_with('2') => Ok(()),
-        Some("407") => Err(DialError::Proxy(
-            "407: it wants other credentials in HTTPS_PROXY".to_owned(),
-        )),
+        // Some proxies say 401 to wrong credentials.
+        Some(status @ ("401" | "407")) => Err(DialError::Proxy(format!(
+            "{status}: it wants other credentials in HTTPS_PROXY"
+        ))),
         Some(_) => Err(DialError::Proxy(line.chars().take(100).collect())),
         None => Err(DialError::Proxy("its answer is no HTTP".to_owned())),
     }

@@ -146,3 +146,25 @@ fn no_proxy_holds_for_both_channels() {
         agent.stop();
     }
 }
+
+/// Must show 5. Runs where KUBERNETES_AGENT_TEST_PROXY is the URL of a proxy that `tests/cluster/proxy` started;
+/// passes without doing anything elsewhere.
+#[test]
+fn a_real_proxy_is_gone_through_by_both_channels() {
+    let Ok(url) = std::env::var("KUBERNETES_AGENT_TEST_PROXY") else {
+        return;
+    };
+    let (_cluster, backend, setup) = world(true);
+    let setup = setup.with("HTTPS_PROXY", &url);
+    let mut agent = setup.start();
+    eventually("connected", || backend.connected() == 1);
+    eventually("metrics", || !backend.batches().is_empty());
+    agent.stop();
+    backend.assert_no_violations();
+    let (before, after) = url.rsplit_once('@').unwrap();
+    let setup = setup.with("HTTPS_PROXY", &format!("{before}x@{after}"));
+    let mut agent = setup.start();
+    agent.logged(": it wants other credentials in HTTPS_PROXY");
+    agent.logged("Failed to register");
+    agent.stop();
+}
