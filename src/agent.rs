@@ -1,7 +1,6 @@
 //! The agent put together: every queue and every thread on one screen.
 
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use std::{fmt, io};
@@ -10,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{error, info, warn};
 
 use crate::actions::limiter::EvictionLimiter;
+use crate::actions::settings::Settings;
 use crate::actions::verify;
 use crate::actuator::event::Recorder;
 use crate::actuator::inbox::Inbox;
@@ -36,10 +36,13 @@ use crate::logging::MAIN;
 use crate::metrics::Metrics;
 use crate::poller::Poller;
 use crate::resources::Resources;
+use crate::settings::{Live, Local};
 use crate::signals::Signals;
 use crate::state_dir::{Mender, StateDir};
 use crate::thread::Threads;
 use crate::thread::stop::{self, Stop};
+use crate::websocket::channel::Channel;
+use crate::websocket::{self, Target};
 use crate::{backend, ids};
 
 /// How long the components that gather may take to end before the agent goes on without them.
@@ -93,6 +96,8 @@ struct Shared {
     sequence: Arc<Sequence>,
     store: Arc<Store>,
     ledger: Arc<Ledger>,
+    live: Arc<Live>,
+    channel: Arc<Channel>,
 }
 
 /// Threads that end at the same stop.
@@ -153,7 +158,12 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let Some(state) = StateDir::open(&config.state_dir, &health, signals.received()) else {
         return Ok(());
     };
-    let shared = Shared::new(config, state.instance_id(), metrics, health)?;
+    // One wish is as good as many.
+    let (poll_now, polls) = bounded(1);
+    let (changed_out, changed) = bounded(1);
+    let (mended_out, mended) = bounded(1);
+    let news = vec![poll_now.clone(), changed_out];
+    let shared = Shared::new(config, state.instance_id(), metrics, health, news)?;
     let kube = shared.kube(&gather.stop);
     let acting_kube = shared.kube(&deliver.stop);
     let registration = Registration::new(
@@ -171,11 +181,8 @@ pub fn run(config: Config) -> Result<(), Failure> {
         shared.health.clone(),
     );
     let registration = Arc::new(registration);
-    // One wish to poll is as good as many.
-    let (poll_now, polls) = bounded(1);
-    let (mended_out, mended) = bounded(1);
 
-    shared.observe(&mut gather, &kube)?;
+    shared.observe(&mut gather, &kube, changed)?;
     let inbox = match state {
         StateDir::Open(journal, recovered) => Some(shared.act(
             [&mut gather, &mut act, &mut deliver],
@@ -190,6 +197,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
         }
     };
     shared.report(&mut deliver)?;
+    shared.talk(&gather, &mut deliver, inbox.clone())?;
     shared.beat(
         &mut gather,
         &kube,
@@ -219,7 +227,16 @@ impl Shared {
         instance_id: String,
         metrics: Arc<Metrics>,
         health: Arc<Health>,
+        changed: Vec<Sender<()>>,
     ) -> Result<Self, Failure> {
+        let channel = Channel::new(metrics.clone())?;
+        health.tell(channel.clone());
+        let local = Local {
+            collection_interval: config.collection_interval,
+            action_poll_interval: config.action_poll_interval,
+            batch_size: config.batch_size,
+            log_level: config.log_level,
+        };
         let backend = backend::Client::new(
             config.backend_url.clone(),
             config.api_key.clone(),
@@ -240,6 +257,8 @@ impl Shared {
             uplink: Uplink::new(backend.clone(), sequence.clone(), metrics.clone()),
             store: Store::new(),
             ledger: Arc::new(Ledger::open(&config.state_dir)),
+            live: Live::new(local, changed),
+            channel,
             config: Arc::new(config),
             metrics,
             health,
@@ -257,7 +276,12 @@ impl Shared {
     }
 
     /// The cluster as it is: watches, and the collector that reads usage.
-    fn observe(&self, gather: &mut Group, kube: &Arc<kube::Client>) -> io::Result<()> {
+    fn observe(
+        &self,
+        gather: &mut Group,
+        kube: &Arc<kube::Client>,
+        changed: Receiver<()>,
+    ) -> io::Result<()> {
         let store = self.store.clone();
         self.watch(gather, kube, "watch_pods", Resource::PODS, move || {
             PodMirror(store.clone())
@@ -290,7 +314,8 @@ impl Shared {
             ledger: self.ledger.clone(),
             uplink: self.uplink.clone(),
             metrics: self.metrics.clone(),
-            interval: self.config.collection_interval,
+            live: self.live.clone(),
+            changed,
         };
         let (identity, sequence) = (self.identity.clone(), self.sequence.clone());
         let batch_size = self.config.batch_size;
@@ -334,12 +359,14 @@ impl Shared {
             agent_id: config.agent_id.clone(),
         };
         let max_drains = config.policy.policy.max_concurrent_drains.get() as usize;
+        self.restore_settings(&journal);
         let inbox = Arc::new(Inbox::new(
             journal,
             Queue::new(WORKERS, max_drains),
             identity,
             config.secret_key.clone(),
             config.previous_secret_key.clone(),
+            self.live.clone(),
             self.metrics.clone(),
         ));
         // A result that waits is found by looking; one token is enough to look at once.
@@ -354,6 +381,8 @@ impl Shared {
             own_pod: config.own_pod.clone(),
             events: Recorder::new(kube.clone()),
             metrics: self.metrics.clone(),
+            live: self.live.clone(),
+            channel: self.channel.clone(),
             results: results_out,
         });
         worker.recover(recovered);
@@ -383,7 +412,8 @@ impl Shared {
             inbox: inbox.clone(),
             cluster_id: config.cluster_id.clone(),
             agent_id: config.agent_id.clone(),
-            interval: config.action_poll_interval,
+            live: self.live.clone(),
+            channel: self.channel.clone(),
             now: polls,
         };
         gather.spawn(
@@ -393,6 +423,22 @@ impl Shared {
             move |component, stop| poller.run(component, stop),
         )?;
         Ok(inbox)
+    }
+
+    /// Puts the settings in force that were so before the restart.
+    fn restore_settings(&self, journal: &Journal) {
+        let (version, Some(json)) = journal.config() else {
+            return;
+        };
+        match Settings::from_json(json) {
+            Some(settings) => {
+                info!(target: MAIN, "Settings version {version} are in force: {json}");
+                self.live.apply(settings);
+            }
+            None => {
+                error!(target: MAIN, "Settings version {version} in STATE_DIR cannot be read; the local ones hold");
+            }
+        }
     }
 
     /// In place of actions, where STATE_DIR cannot be used.
@@ -423,6 +469,36 @@ impl Shared {
         Ok(())
     }
 
+    /// The WebSocket: it takes orders as long as anything does, and brings news for as long as there are any.
+    fn talk(
+        &self,
+        gather: &Group,
+        deliver: &mut Group,
+        inbox: Option<Arc<Inbox>>,
+    ) -> Result<(), Failure> {
+        let config = &self.config;
+        let url = config.backend_ws_url.clone();
+        let proxy = config.proxy.for_host(url.host(), url.port()).cloned();
+        let client = websocket::Client {
+            channel: self.channel.clone(),
+            target: Target::new(url, proxy, config.backend_ca.as_deref())
+                .map_err(Failure::Start)?,
+            key: config.api_key.clone(),
+            backend: self.backend.clone(),
+            identity: self.identity.clone(),
+            inbox,
+            metrics: self.metrics.clone(),
+            gathering: gather.stop.clone(),
+        };
+        deliver.spawn(
+            &self.health,
+            "websocket_client",
+            websocket::PERIOD,
+            move |component, stop| client.run(component, stop),
+        )?;
+        Ok(())
+    }
+
     fn beat(
         &self,
         gather: &mut Group,
@@ -442,6 +518,7 @@ impl Shared {
             store: self.store.clone(),
             kube: kube.clone(),
             inbox,
+            channel: self.channel.clone(),
             metrics: self.metrics.clone(),
             interval: self.config.heartbeat_interval,
             sequence: AtomicU64::new(0),
@@ -468,6 +545,7 @@ impl Shared {
         gather.threads.join_within(GATHERING, |_| true);
         act.threads.join_within(ACTING, |_| true);
         drop(deliver.guard);
+        self.channel.wake();
         deliver.threads.join_within(DELIVERY, |_| true);
         kubes[1].close();
         self.backend.interrupt();

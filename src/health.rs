@@ -1,7 +1,7 @@
 //! How every component is: kept by the components and the supervisor, read by the endpoints and the heartbeat.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::{error, info};
@@ -73,11 +73,20 @@ struct Entry {
     last_beat: Instant,
 }
 
+/// Whoever is told when something breaks and when it works again. Called from any component's thread.
+pub trait Listener: Send + Sync {
+    /// A component failed, for this reason; or it runs again.
+    fn component(&self, name: &'static str, down: Option<&str>);
+    /// `/readyz` says that this fails; or that all is well again.
+    fn ready(&self, failing: Option<&str>);
+}
+
 /// The health of the whole agent.
 pub struct Health {
     components: Mutex<BTreeMap<&'static str, Entry>>,
     checks: Mutex<BTreeMap<&'static str, Result<(), String>>>,
     metrics: Arc<Metrics>,
+    listener: OnceLock<Arc<dyn Listener>>,
 }
 
 /// The answer of a probe: fine, or what is not.
@@ -90,7 +99,13 @@ impl Health {
             components: Mutex::default(),
             checks: Mutex::default(),
             metrics,
+            listener: OnceLock::new(),
         })
+    }
+
+    /// Tells `listener` from now on; the first one stays.
+    pub fn tell(&self, listener: Arc<dyn Listener>) {
+        let _ = self.listener.set(listener);
     }
 
     /// Announces the component `name`, which will make progress at least every `period`.
@@ -116,7 +131,20 @@ impl Health {
 
     /// Sets what `/readyz` says of `check`; a check that was never set does not count.
     pub fn check(&self, check: &'static str, outcome: Result<(), String>) {
-        lock(&self.checks).insert(check, outcome);
+        let mut checks = lock(&self.checks);
+        let before = ready(&checks);
+        checks.insert(check, outcome);
+        let after = ready(&checks);
+        drop(checks);
+        if before.is_ok() != after.is_ok()
+            && let Some(listener) = self.listener.get()
+        {
+            let failing = after.err().map(|it| {
+                let each = it.iter().map(|(check, why)| format!("{check}: {why}"));
+                each.collect::<Vec<_>>().join("; ")
+            });
+            listener.ready(failing.as_deref());
+        }
     }
 
     /// `/healthz`: every component makes progress. The state of the backend or the API server is no part of it: a
@@ -131,11 +159,7 @@ impl Health {
 
     /// `/readyz`: registered, the cluster readable, and whatever else was checked.
     pub fn ready(&self) -> Verdict {
-        verdict(
-            lock(&self.checks).iter().filter_map(|(name, outcome)| {
-                outcome.as_ref().err().map(|why| (*name, why.clone()))
-            }),
-        )
+        ready(&lock(&self.checks))
     }
 
     /// Every component by its name.
@@ -170,9 +194,16 @@ impl Health {
             entry.since = OffsetDateTime::now_utc();
             self.publish(name, state);
         }
-        entry.state = state;
+        let was = std::mem::replace(&mut entry.state, state);
         if entry.reason.as_deref() != reason {
             entry.reason = reason.map(str::to_owned);
+        }
+        drop(components);
+        let is_down = state == State::Restarting;
+        if is_down != (was == State::Restarting)
+            && let Some(listener) = self.listener.get()
+        {
+            listener.component(name, reason.filter(|_| is_down));
         }
     }
 
@@ -194,6 +225,14 @@ impl Health {
 /// A component that panicked while it held the lock must not take the health of all others with it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn ready(checks: &BTreeMap<&'static str, Result<(), String>>) -> Verdict {
+    verdict(
+        checks
+            .iter()
+            .filter_map(|(name, outcome)| outcome.as_ref().err().map(|why| (*name, why.clone()))),
+    )
 }
 
 fn verdict(failing: impl Iterator<Item = (&'static str, String)>) -> Verdict {

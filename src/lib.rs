@@ -11,7 +11,8 @@
 //! - [`collector`] joins usage with it and makes samples; [`backend`] batches, buffers and delivers them.
 //! - [`heartbeat`] registers the agent and beats; [`net`] is what all connections to the backend share.
 //! - [`actions`] proves envelopes and reads actions, without IO; [`journal`] remembers them over a crash;
-//!   [`actuator`] claims, executes and reports them; [`poller`] is their polled channel.
+//!   [`actuator`] claims, executes and reports them; [`poller`] is their polled channel, [`websocket`] the pushed one.
+//! - [`settings`] is what the backend may change while the agent runs.
 //!
 //! Invariants: no secret leaves [`secret::Secret`] but into a header or a MAC. Only [`actions::verify`] makes a
 //! `Verified`, only [`actuator::context::Context::begin`] the right to write. Every blocking call has a deadline,
@@ -37,11 +38,13 @@ pub mod journal;
 pub mod state_dir;
 pub mod actuator;
 pub mod poller;
+pub mod settings;
+pub mod websocket;
 pub mod ids;
 pub mod timestamp;
 mod signals;
 #[cfg(feature = "test-hooks")]
-mod test_hooks;
+pub mod test_hooks;
 
 /// The agent's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -73,10 +73,32 @@ pub struct Metrics {
     pub outbox_results: IntGaugeVec,
     /// 1 while the journal can be written and has room.
     pub journal_writable: IntGauge,
+    /// Envelopes by the channel that brought them and what became of them.
+    pub envelopes: IntCounterVec,
+    /// The version of the remote settings in force.
+    pub config_version: IntGauge,
+    /// The WebSocket.
+    pub channel: ChannelMetrics,
     /// The process and its host, read when asked for.
     pub system: SystemMetrics,
     /// The backend's clock less ours, in seconds.
     pub clock_offset: Gauge,
+}
+
+/// The WebSocket.
+pub struct ChannelMetrics {
+    /// 1 while the backend has welcomed the agent.
+    pub connected: IntGauge,
+    /// Ends of connections, and of tries to make one, by reason.
+    pub ends: IntCounterVec,
+    /// Frames sent, by what they are.
+    pub sent: IntCounterVec,
+    /// Frames received, by what they are.
+    pub received: IntCounterVec,
+    /// Frames given up before they were acknowledged.
+    pub dropped: IntCounter,
+    /// Frames that wait for their acknowledgement.
+    pub ring_frames: IntGauge,
 }
 
 /// What sysinfo measures.
@@ -238,6 +260,16 @@ impl Metrics {
                 "journal_writable",
                 "1 while the journal can be written and has room.",
             )?,
+            envelopes: make.counters(
+                "envelopes_total",
+                "Envelopes by the channel that brought them and what became of them.",
+                &["channel", "outcome"],
+            )?,
+            config_version: make.int_gauge(
+                "config_version",
+                "The version of the remote settings in force, 0 for none.",
+            )?,
+            channel: ChannelMetrics::new(&make)?,
             system: SystemMetrics::new(&make)?,
             clock_offset: make.gauge(
                 "clock_offset_seconds",
@@ -253,6 +285,40 @@ impl Metrics {
         // Writing to memory fails only for a metric without samples, which the registry does not hold.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl ChannelMetrics {
+    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            connected: make.int_gauge(
+                "websocket_connected",
+                "1 while the backend has welcomed the agent on the WebSocket.",
+            )?,
+            ends: make.counters(
+                "websocket_reconnects_total",
+                "Ends of WebSocket connections, and of tries to make one.",
+                &["reason"],
+            )?,
+            sent: make.counters(
+                "websocket_sent_frames_total",
+                "Frames sent over the WebSocket.",
+                &["type"],
+            )?,
+            received: make.counters(
+                "websocket_received_frames_total",
+                "Frames received over the WebSocket.",
+                &["type"],
+            )?,
+            dropped: make.counter(
+                "websocket_dropped_frames_total",
+                "Frames given up before the backend had acknowledged them.",
+            )?,
+            ring_frames: make.int_gauge(
+                "websocket_ring_frames",
+                "Frames that wait for the backend's acknowledgement.",
+            )?,
+        })
     }
 }
 

@@ -8,13 +8,15 @@ use log::{debug, warn};
 use ureq::http::Method;
 
 use crate::actions::list::parse_list;
-use crate::actuator::inbox::Inbox;
+use crate::actuator::inbox::{Inbox, Source};
 use crate::backend::Client;
 use crate::backend::client::{Body, Call, TOTAL, segment};
 use crate::backend::retry::{Failure, Retry};
 use crate::health::Component;
 use crate::logging::ACTUATOR;
+use crate::settings::Live;
 use crate::thread::stop::{Never, Stop};
+use crate::websocket::channel::Channel;
 
 /// Actions asked for at once.
 const LIMIT: u32 = 20;
@@ -29,9 +31,11 @@ pub struct Poller {
     pub cluster_id: String,
     /// AGENT_ID.
     pub agent_id: String,
-    /// ACTION_POLL_INTERVAL.
-    pub interval: Duration,
-    /// Fires when the heartbeat heard that actions wait.
+    /// ACTION_POLL_INTERVAL, unless the backend has set another.
+    pub live: Arc<Live>,
+    /// Where it is said what became of settings.
+    pub channel: Arc<Channel>,
+    /// Fires when the heartbeat heard that actions wait, and when the interval may have changed.
     pub now: Receiver<()>,
 }
 
@@ -45,7 +49,7 @@ impl Poller {
                 Ok(next) => {
                     retry.succeeded();
                     component.running();
-                    next.unwrap_or(self.interval)
+                    next.unwrap_or_else(|| self.live.action_poll_interval())
                 }
                 Err(failure) => {
                     component.degraded(&format!("failed to poll for actions: {failure}"));
@@ -61,7 +65,7 @@ impl Poller {
                     pause
                 }
             };
-            component.period(pause.max(self.interval));
+            component.period(pause.max(self.live.action_poll_interval()));
             select_biased! {
                 recv(stop.signal()) -> _ => return Ok(()),
                 recv(self.now) -> _ => (),
@@ -95,7 +99,8 @@ impl Poller {
         }
         let list = parse_list(&body).map_err(|err| Failure::Garbled(err.to_string()))?;
         for envelope in list.envelopes {
-            let receipt = self.inbox.offer(envelope);
+            let receipt = self.inbox.offer(envelope, Source::Polled);
+            self.channel.settled(&receipt);
             debug!(target: ACTUATOR, "Polled: {receipt:?}");
         }
         Ok(list.next_poll)

@@ -176,7 +176,7 @@ pub(super) fn printable(text: &str, max_bytes: usize) -> String {
 }
 
 /// The longest start of a text within `max_bytes` that splits no character.
-pub(super) fn cut(text: &str, max_bytes: usize) -> &str {
+pub(crate) fn cut(text: &str, max_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(max_bytes)]
 }
 

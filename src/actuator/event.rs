@@ -49,9 +49,6 @@ impl Recorder {
     /// Leaves an event on the object of `action` that says how it ended. That the agent may not is said once; each
     /// try is counted among the requests to the API server.
     pub fn record(&self, action: &Action, id: &EnvelopeId, outcome: &Outcome) {
-        if outcome.status == Status::Noop {
-            return;
-        }
         let event = event(action, id, outcome, OffsetDateTime::now_utc());
         match self.write(&event) {
             Ok(()) => (),

@@ -17,6 +17,7 @@ use crate::config::key_file;
 use crate::journal::{Journal, Recovered, Stage};
 use crate::logging::ACTUATOR;
 use crate::metrics::Metrics;
+use crate::settings::{self, Live, Taken};
 use crate::timestamp;
 
 /// What became of an envelope at the door.
@@ -26,6 +27,15 @@ pub enum Receipt {
     Accepted(EnvelopeId),
     /// Taken before.
     Duplicate(EnvelopeId),
+    /// Settings, proven: in force, or refused for a reason.
+    Settled {
+        /// Their envelope.
+        id: EnvelopeId,
+        /// Their version.
+        version: u64,
+        /// Why they are not in force.
+        refused: Option<&'static str>,
+    },
     /// Not proven. `loud` if this should be said now: at most once a minute for an id.
     Rejected {
         /// The id, where one can be read.
@@ -39,6 +49,37 @@ pub enum Receipt {
     Later,
 }
 
+impl Receipt {
+    /// For the metrics.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::Duplicate(_) => "duplicate",
+            Self::Settled { refused: None, .. } => "applied",
+            Self::Settled { .. } | Self::Rejected { .. } => "rejected",
+            Self::Later => "later",
+        }
+    }
+}
+
+/// The channel that brought an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The poller.
+    Polled,
+    /// The WebSocket.
+    Pushed,
+}
+
+impl Source {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Polled => "polled",
+            Self::Pushed => "pushed",
+        }
+    }
+}
+
 /// The door and what stands behind it.
 pub struct Inbox {
     /// What survives a crash.
@@ -50,6 +91,7 @@ pub struct Inbox {
     identity: Identity,
     secret: Arc<key_file::Key>,
     previous: Option<Arc<key_file::Key>>,
+    live: Arc<Live>,
     metrics: Arc<Metrics>,
 }
 
@@ -61,8 +103,10 @@ impl Inbox {
         identity: Identity,
         secret: Arc<key_file::Key>,
         previous: Option<Arc<key_file::Key>>,
+        live: Arc<Live>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        metrics.config_version.set(small(journal.config().0));
         Self {
             journal: Mutex::new(journal),
             queue,
@@ -70,6 +114,7 @@ impl Inbox {
             identity,
             secret,
             previous,
+            live,
             metrics,
         }
     }
@@ -85,11 +130,16 @@ impl Inbox {
     }
 
     /// Takes an envelope, or says why not.
-    pub fn offer(&self, envelope: Result<RawEnvelope, Refusal>) -> Receipt {
-        match envelope.and_then(|it| self.verify(it)) {
+    pub fn offer(&self, envelope: Result<RawEnvelope, Refusal>, source: Source) -> Receipt {
+        let receipt = match envelope.and_then(|it| self.verify(it)) {
             Ok(verified) => self.take(verified),
             Err(refusal) => self.refuse(&refusal),
-        }
+        };
+        self.metrics
+            .envelopes
+            .with_label_values(&[source.label(), receipt.label()])
+            .inc();
+        receipt
     }
 
     fn verify(&self, envelope: RawEnvelope) -> Result<Verified, Refusal> {
@@ -117,16 +167,10 @@ impl Inbox {
             }
             Seen::New => (),
         }
-        if let Order::Settings(_) = verified.order() {
+        if let Order::Settings(order) = verified.order() {
+            let taken = settings::take(&verified, order, &mut journal, &self.live);
             drop(journal);
-            let loud = self
-                .rejections
-                .add(id.as_str(), "unsupported", Instant::now());
-            return Receipt::Rejected {
-                id: Some(id),
-                reason: "unsupported",
-                loud,
-            };
+            return self.settled(id, order.version, taken);
         }
         if !self.queue.has_room() {
             return Receipt::Later;
@@ -142,6 +186,27 @@ impl Inbox {
             task: Task::Run { claimed: false },
         });
         Receipt::Accepted(id)
+    }
+
+    fn settled(&self, id: EnvelopeId, version: u64, taken: Taken) -> Receipt {
+        let refused = match taken {
+            Taken::Later => return Receipt::Later,
+            Taken::Applied => {
+                self.metrics.config_version.set(small(version));
+                None
+            }
+            Taken::Refused(reason) => {
+                self.metrics.refusals.with_label_values(&[reason]).inc();
+                self.rejections.add(id.as_str(), reason, Instant::now());
+                warn!(target: ACTUATOR, "Refused settings version {version} of envelope {id}: {reason}");
+                Some(reason)
+            }
+        };
+        Receipt::Settled {
+            id,
+            version,
+            refused,
+        }
     }
 
     fn refuse(&self, refusal: &Refusal) -> Receipt {
@@ -189,6 +254,10 @@ impl Inbox {
         }
         owed
     }
+}
+
+fn small(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
 }
 
 fn unusable_key(envelope: &RawEnvelope) -> Refusal {

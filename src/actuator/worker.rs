@@ -28,8 +28,11 @@ use crate::health::Component;
 use crate::journal::Recovered;
 use crate::logging::ACTUATOR;
 use crate::metrics::Metrics;
+use crate::settings::Live;
 use crate::thread::panic_text;
 use crate::thread::stop::{Never, Stop};
+use crate::websocket::channel::Channel;
+use crate::websocket::frames::Outgoing;
 use crate::{kube, timestamp};
 
 /// Actions that run at once (protocol, section 4, 7); each has a thread.
@@ -57,6 +60,10 @@ pub struct Worker {
     pub events: Recorder,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What the backend has set: it may have switched writing off.
+    pub live: Arc<Live>,
+    /// News of actions, sooner than over REST.
+    pub channel: Arc<Channel>,
     /// Told when a result waits.
     pub results: Sender<()>,
 }
@@ -175,7 +182,10 @@ impl Worker {
             self.finish(verified, order, ended, None);
             return;
         }
-        let dry_run = match self.policy.decide(action, order.dry_run) {
+        let dry_run = match self
+            .policy
+            .decide(action, order.dry_run || self.live.is_dry_run())
+        {
             Decision::Deny(denial) => {
                 self.finish(verified, order, Ended::denied(&denial), None);
                 return;
@@ -190,7 +200,7 @@ impl Worker {
         component.period(timeout.max(LOOK));
         let began = (OffsetDateTime::now_utc(), Instant::now());
         let record = Journaled {
-            inbox: &self.inbox,
+            worker: self,
             id,
             began: began.0,
         };
@@ -218,7 +228,7 @@ impl Worker {
             .filter_map(|it| serde_json::from_str(it).ok())
             .collect();
         let record = Journaled {
-            inbox: &self.inbox,
+            worker: self,
             id,
             began: started_at,
         };
@@ -297,7 +307,13 @@ impl Worker {
             self.metrics.refusals.with_label_values(&[reason]).inc();
         }
         self.store(id, verified.payload_hash(), outcome);
-        let is_dry_run = order.dry_run || self.policy.dry_run;
+        self.channel.send(&Outgoing::Result {
+            id: id.as_str(),
+            status: outcome.status.as_str(),
+            reason: outcome.reason.map(Reason::as_str),
+            message: &outcome.message,
+        });
+        let is_dry_run = order.dry_run || self.policy.dry_run || self.live.is_dry_run();
         if !is_dry_run && let Ok(action) = &order.action {
             self.events.record(action, id, outcome);
         }
@@ -360,27 +376,35 @@ fn timeout(action: &Action) -> Duration {
 const QUICK: Duration = Duration::from_mins(1);
 
 struct Journaled<'a> {
-    inbox: &'a Inbox,
+    worker: &'a Worker,
     id: &'a EnvelopeId,
     began: OffsetDateTime,
 }
 
 impl Record for Journaled<'_> {
     fn started(&self) -> Result<(), String> {
-        self.inbox
+        self.worker
+            .inbox
             .journal()
             .started(self.id, self.began)
             .map_err(|err| err.to_string())
     }
 
     fn step(&self, step: &Value) {
-        if let Err(err) = self.inbox.journal().step(self.id, &step.to_string()) {
+        let inbox = &self.worker.inbox;
+        if let Err(err) = inbox.journal().step(self.id, &step.to_string()) {
             error!(target: ACTUATOR, "A step of action {} could not be written down: {err}", self.id);
         }
     }
 
     fn progress(&self, message: &str, done: u64, total: u64) {
         info!(target: ACTUATOR, "Action {}: {message} ({done} of {total})", self.id);
+        self.worker.channel.send(&Outgoing::Progress {
+            id: self.id.as_str(),
+            message,
+            done,
+            total,
+        });
     }
 }
 

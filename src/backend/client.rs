@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use ureq::http::{self, HeaderValue, Method, header};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{RootCerts, TlsConfig};
 
 use super::protocol::Problem;
 use super::retry::{Failure, http_date, retry_after};
@@ -17,6 +17,7 @@ use crate::config::key_file::Key;
 use crate::config::url::BackendUrl;
 use crate::metrics::Metrics;
 use crate::net::proxy::ProxySettings;
+use crate::net::tls::certificates;
 use crate::secret::Secret;
 use crate::thread::stop::Stop;
 use crate::{USER_AGENT, kube};
@@ -84,7 +85,7 @@ impl Client {
     ) -> Result<Self, String> {
         let mut tls = TlsConfig::builder();
         if let Some(pem) = ca {
-            tls = tls.root_certs(roots(pem)?);
+            tls = tls.root_certs(RootCerts::new_with_certs(&certificates(pem)?));
         }
         let config = ureq::Agent::config_builder()
             .tls_config(tls.build())
@@ -293,7 +294,8 @@ fn bad(err: &http::Error) -> Failure {
     Failure::Garbled(format!("no request can be made of it: {err}"))
 }
 
-fn bearer(key: &Secret) -> Result<HeaderValue, Failure> {
+/// The API key as a header shows it.
+pub fn bearer(key: &Secret) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose())).map_err(|_| {
         Failure::Garbled("the API key holds characters that no header may".to_owned())
     })?;
@@ -312,19 +314,6 @@ fn transport(err: &ureq::Error) -> Failure {
         why,
         retry_after: None,
     }
-}
-
-fn roots(pem: &str) -> Result<RootCerts, String> {
-    let certificates: Vec<_> = parse_pem(pem.as_bytes())
-        .filter_map(|it| match it {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err("BACKEND_CA_FILE: expected at least one certificate in PEM".to_owned());
-    }
-    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 fn proxy_of(url: &BackendUrl, settings: &ProxySettings) -> Result<Option<ureq::Proxy>, String> {

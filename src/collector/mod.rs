@@ -29,6 +29,7 @@ use crate::kube::stream::Source;
 use crate::kube::{self, Client, Resource};
 use crate::logging::COLLECTOR;
 use crate::metrics::Metrics;
+use crate::settings::Live;
 use crate::thread::stop::{Never, Stop};
 use event::{EventKey, EventSample};
 use ledger::Ledger;
@@ -52,8 +53,10 @@ pub struct Collector {
     pub uplink: Arc<Uplink>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// COLLECTION_INTERVAL.
-    pub interval: Duration,
+    /// COLLECTION_INTERVAL and BATCH_SIZE, unless the backend has set others.
+    pub live: Arc<Live>,
+    /// Fires when it has.
+    pub changed: Receiver<()>,
 }
 
 impl Collector {
@@ -64,7 +67,7 @@ impl Collector {
         component: &Component,
         stop: &Stop,
     ) -> Result<(), Never> {
-        component.period(self.interval.max(SYNC));
+        component.period(self.live.collection_interval().max(SYNC));
         while !self.store.wait_synced(SYNC, stop) {
             if stop.requested() {
                 return Ok(());
@@ -82,11 +85,22 @@ impl Collector {
         };
         let mut next = Instant::now();
         loop {
+            round.batcher.resize(self.live.batch_size());
             round.collect();
-            next = next_tick(next, self.interval, Instant::now());
-            if !round.wait_until(next) {
-                round.finish();
-                return Ok(());
+            let began = next;
+            loop {
+                let interval = self.live.collection_interval();
+                component.period(interval.max(SYNC));
+                next = next_tick(began, interval, Instant::now());
+                match round.wait_until(next) {
+                    Wait::Tick => break,
+                    // The next tick may have come nearer.
+                    Wait::Changed => (),
+                    Wait::Stop => {
+                        round.finish();
+                        return Ok(());
+                    }
+                }
             }
         }
     }
@@ -96,6 +110,13 @@ impl Collector {
 fn next_tick(last: Instant, interval: Duration, now: Instant) -> Instant {
     let next = last + interval;
     if next > now { next } else { now + interval }
+}
+
+/// What ended a wait for the next tick.
+enum Wait {
+    Tick,
+    Changed,
+    Stop,
 }
 
 /// The collector at work.
@@ -286,17 +307,21 @@ impl Round<'_> {
         made
     }
 
-    /// Waits for the next tick, taking in events meanwhile; false at the stop.
-    fn wait_until(&mut self, next: Instant) -> bool {
+    /// Waits for the next tick, taking in events meanwhile.
+    fn wait_until(&mut self, next: Instant) -> Wait {
         let tick = after(next.saturating_duration_since(Instant::now()));
         loop {
             select_biased! {
-                recv(self.stop.signal()) -> _ => return false,
-                recv(tick) -> _ => return true,
+                recv(self.stop.signal()) -> _ => return Wait::Stop,
+                recv(tick) -> _ => return Wait::Tick,
+                recv(self.collector.changed) -> _ => return Wait::Changed,
                 recv(self.collector.events) -> event => match event {
                     Ok(event) => self.event(event),
                     // The watch holds the other end for as long as the agent runs.
-                    Err(_) => return !self.stop.wait(next.saturating_duration_since(Instant::now())),
+                    Err(_) if self.stop.wait(next.saturating_duration_since(Instant::now())) => {
+                        return Wait::Stop;
+                    }
+                    Err(_) => return Wait::Tick,
                 },
             }
         }

@@ -21,6 +21,7 @@ use crate::logging::HEARTBEAT;
 use crate::metrics::Metrics;
 use crate::resources::Resources;
 use crate::thread::stop::{Never, Stop};
+use crate::websocket::channel::Channel;
 use crate::{cluster, kube};
 use registration::Registration;
 
@@ -49,6 +50,8 @@ pub struct Heartbeat {
     pub kube: Arc<kube::Client>,
     /// Orders and results; none where STATE_DIR cannot be used.
     pub inbox: Option<Arc<Inbox>>,
+    /// Whether it is connected.
+    pub channel: Arc<Channel>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// HEARTBEAT_INTERVAL.
@@ -116,7 +119,7 @@ impl Heartbeat {
             rejected,
             config_version,
             clock_offset_ms: self.backend.clock_offset_ms(),
-            ws_connected: false,
+            ws_connected: self.channel.is_connected(),
         };
         let path = format!("/v1/agents/{}/heartbeat", segment(&self.identity.agent_id));
         self.backend

@@ -1,3 +1,4 @@
 //! What every connection to the backend has in common, over REST or WebSocket.
 
 pub mod proxy;
+pub mod tls;

@@ -185,7 +185,7 @@ impl Exception {
                 Pattern::Subdomains(name) => below(name),
                 Pattern::Network(network, bits) => host
                     .parse()
-                    .is_ok_and(|it: IpAddr| same_bits(*network, it, *bits)),
+                    .is_ok_and(|it: IpAddr| same_bits(*network, it.to_canonical(), *bits)),
             }
     }
 }
@@ -235,6 +235,7 @@ mod tests {
             ("api.example.org", 443, false),
             ("10.1.2.3", 443, true),
             ("11.1.2.3", 443, false),
+            ("::ffff:10.1.2.3", 443, true),
             ("192.168.1.7", 443, true),
             ("192.168.1.8", 443, false),
             ("fd12::1", 443, true),

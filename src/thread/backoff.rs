@@ -34,7 +34,12 @@ impl Backoff {
 
     /// Counts one more failure and draws the pause after it.
     pub fn next_pause(&mut self) -> Duration {
-        let pause = self.pause(random_fraction());
+        self.next_pause_at(random_fraction())
+    }
+
+    /// The same with what was drawn: for rules that are tested without luck.
+    pub fn next_pause_at(&mut self, fraction: f64) -> Duration {
+        let pause = self.pause(fraction);
         self.attempt = self.attempt.saturating_add(1);
         pause
     }

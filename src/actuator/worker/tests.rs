@@ -13,6 +13,7 @@ use crate::journal::{Disk, Journal};
 use crate::kube::kubeconfig::{Access, User};
 use crate::net::proxy::ProxySettings;
 use crate::secret::Secret;
+use crate::settings;
 use crate::thread::stop;
 
 const KEY: &str = "test-secret-key-0123456789abcdef";
@@ -59,7 +60,22 @@ fn worker(journal: Journal, stop: &Stop) -> Worker {
     let backend =
         backend::Client::new(url, key(), None, &ProxySettings::default(), metrics.clone());
     let queue = Queue::new(WORKERS, 1);
-    let inbox = Inbox::new(journal, queue, identity(), key(), None, metrics.clone());
+    let local = settings::Local {
+        collection_interval: LOOK,
+        action_poll_interval: LOOK,
+        batch_size: 1,
+        log_level: log::LevelFilter::Off,
+    };
+    let live = Live::new(local, Vec::new());
+    let inbox = Inbox::new(
+        journal,
+        queue,
+        identity(),
+        key(),
+        None,
+        live.clone(),
+        metrics.clone(),
+    );
     Worker {
         inbox: Arc::new(inbox),
         events: Recorder::new(kube.clone()),
@@ -74,6 +90,8 @@ fn worker(journal: Journal, stop: &Stop) -> Worker {
         policy: Policy::default(),
         limiter: Mutex::new(EvictionLimiter::new(None)),
         own_pod: None,
+        live,
+        channel: Channel::new(metrics.clone()).unwrap(),
         metrics,
         results: crossbeam_channel::bounded(1).0,
     }
