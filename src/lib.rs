@@ -12,6 +12,7 @@
 //! - [`heartbeat`] registers the agent and beats; [`net`] is what all connections to the backend share.
 //! - [`actions`] proves envelopes and reads actions, without IO; [`journal`] remembers them over a crash;
 //!   [`actuator`] claims, executes and reports them; [`poller`] is their polled channel.
+//! - [`rbac`] is the table of what all of them ask of the API server; manifests, chart and README follow it.
 //!
 //! Invariants: no secret leaves [`secret::Secret`] but into a header or a MAC. Only [`actions::verify`] makes a
 //! `Verified`, only [`actuator::context::Context::begin`] the right to write. Every blocking call has a deadline,
@@ -37,6 +38,7 @@ pub mod journal;
 pub mod state_dir;
 pub mod actuator;
 pub mod poller;
+pub mod rbac;
 pub mod ids;
 pub mod timestamp;
 mod signals;
