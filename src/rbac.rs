@@ -259,10 +259,7 @@ mod tests {
             match rule.role {
                 Role::Read => assert!(reads, "{rule:?}"),
                 Role::Write => {
-                    assert!(
-                        rule.verbs.iter().all(|it| !READS.contains(it)),
-                        "{rule:?}"
-                    );
+                    assert!(rule.verbs.iter().all(|it| !READS.contains(it)), "{rule:?}");
                 }
                 Role::Own => assert_eq!(rule.needs, [Need::LeaderElection]),
             }
