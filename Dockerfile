@@ -5,7 +5,7 @@
 
 FROM docker.io/library/rust:1.95-bookworm AS build
 ARG SOURCE_DATE_EPOCH=0
-WORKDIR /kubernetes-agent
+WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
 COPY .ci/static .ci/static
 COPY tests/sandbox tests/sandbox
@@ -19,7 +19,7 @@ LABEL org.opencontainers.image.title="kubernetes-agent" \
       org.opencontainers.image.description="Reports the usage of a Kubernetes cluster to a backend and carries out its signed actions" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
-      org.opencontainers.image.base.name="scratch"
+      org.opencontainers.image.vendor="ML Optimizer"
 COPY --from=build /kubernetes-agent /kubernetes-agent
 # By number, since Kubernetes cannot tell from a name that it is not root.
 USER 65532:65532
