@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kubernetes_agent::rbac::{Need, RULES};
 use serde_json::{Value, json};
 
 use super::api::Api;
@@ -42,7 +43,7 @@ impl Real {
             .to_owned()
     }
 
-    /// Makes the agent's account, with the permissions that the README names and no others, and a kubeconfig for it.
+    /// Makes the agent's account, with the permissions for observing and no others, and a kubeconfig for it.
     pub fn kubeconfig_of_agent(&self, api: &Api, folder: &Path) -> PathBuf {
         let named = |version: &str, kind: &str| json!({"apiVersion": version, "kind": kind, "metadata": {"name": ACCOUNT}});
         let rbac = "/apis/rbac.authorization.k8s.io/v1";
@@ -51,11 +52,12 @@ impl Real {
         let accounts = format!("/api/v1/namespaces/{ACCOUNT}/serviceaccounts");
         api.create(&accounts, &named("v1", "ServiceAccount"));
         let mut role = named(version, "ClusterRole");
-        role["rules"] = json!([
-            {"apiGroups": [""], "resources": ["pods", "nodes", "events"], "verbs": ["get", "list", "watch"]},
-            {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "watch"]},
-            {"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": ["list"]},
-        ]);
+        let base = RULES.iter().filter(|it| it.needs == [Need::Base]);
+        role["rules"] = base
+            .map(
+                |it| json!({"apiGroups": [it.group], "resources": it.resources, "verbs": it.verbs}),
+            )
+            .collect();
         api.create(&format!("{rbac}/clusterroles"), &role);
         let mut binding = named(version, "ClusterRoleBinding");
         binding["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT});
