@@ -10,9 +10,10 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use common::{eventually, settles};
 use kubernetes_agent::actions::action::ActionKind;
@@ -104,12 +105,17 @@ impl Node {
         list["items"].as_array()?.first().cloned()
     }
 
-    /// Refusals and requests of the agent's account: group, resource and verb.
-    fn requests(&self) -> BTreeSet<(String, String, String)> {
+    /// What the agent in this pod asked of the API server: group, resource and verb. None was refused.
+    fn requests(&self, pod: &str) -> BTreeSet<(String, String, String)> {
         let log = fs::read_to_string(self.variable("AUDIT_LOG")).unwrap();
-        let lines = log.lines().filter(|it| it.contains(USER));
+        let lines = log
+            .lines()
+            .filter(|it| it.contains(USER) && it.contains(pod));
         let entries = lines.filter_map(|it| serde_json::from_str::<Value>(it).ok());
-        let of_agent = entries.filter(|it| it["user"]["username"] == USER);
+        let of_agent = entries.filter(|it| {
+            let token = &it["user"]["extra"]["authentication.kubernetes.io/pod-name"];
+            it["user"]["username"] == USER && token[0] == pod
+        });
         of_agent
             .filter(|it| it["objectRef"]["resource"].is_string())
             .map(|it| {
@@ -146,13 +152,43 @@ fn granted<'a>(rules: impl Iterator<Item = &'a Rule>) -> BTreeSet<(String, Strin
     each.collect()
 }
 
-/// A process that ends with its owner.
-struct Forward(Child);
+/// A port of this machine that kubectl forwards to the service. It ends with this.
+struct Forward {
+    kubectl: Child,
+    address: String,
+    /// kubectl ends when nobody listens to what it says.
+    _said: BufReader<ChildStdout>,
+}
+
+impl Forward {
+    fn start(node: &Node) -> Self {
+        let mut kubectl = node
+            .command("kubectl")
+            .args(["-n", NAMESPACE, "port-forward", "service/ml-agent", ":8080"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(kubectl.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        // "Forwarding from 127.0.0.1:40001 -> 8080"
+        let address = line
+            .split_whitespace()
+            .nth(2)
+            .unwrap_or_default()
+            .to_owned();
+        Self {
+            kubectl,
+            address,
+            _said: said,
+        }
+    }
+}
 
 impl Drop for Forward {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.kubectl.kill();
+        let _ = self.kubectl.wait();
     }
 }
 
@@ -194,7 +230,7 @@ fn works(node: &Node, backend: &Backend) {
     confined(&name);
     memory(node, &name);
 
-    let requests = node.requests();
+    let requests = node.requests(&name);
     let all: BTreeSet<_> = ActionKind::ALL.into();
     let may = granted(rbac::rules(&all, false));
     let beyond: Vec<_> = requests.difference(&may).collect();
@@ -214,20 +250,7 @@ fn works(node: &Node, backend: &Backend) {
 fn answers(node: &Node) {
     let service = node.json(&format!("service -n {NAMESPACE} ml-agent"));
     let address = service["spec"]["clusterIP"].as_str().unwrap().to_owned();
-    let mut forward = node.command("kubectl");
-    forward
-        .args(["-n", NAMESPACE, "port-forward", "service/ml-agent", ":8080"])
-        .stdout(Stdio::piped());
-    let mut forward = Forward(forward.spawn().unwrap());
-    let mut line = String::new();
-    let out = forward.0.stdout.take().unwrap();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
-    // "Forwarding from 127.0.0.1:40001 -> 8080"
-    let local = line
-        .split_whitespace()
-        .nth(2)
-        .unwrap_or_default()
-        .to_owned();
+    let forward = Forward::start(node);
     for (path, expected) in [
         ("/healthz", "\"ok\""),
         ("/readyz", "\"ready\""),
@@ -245,17 +268,18 @@ fn answers(node: &Node) {
             "--net={}",
             node.folder.join("node/namespaces/net").display()
         );
-        let inside = output(
-            Command::new("nsenter")
-                .arg(namespace)
-                .args(curl)
-                .arg(format!("http://{address}:8080{path}")),
-        );
-        assert!(inside.contains(expected), "{path}: {inside}");
+        // kube-proxy takes a moment to learn of a pod that is ready.
+        let url = format!("http://{address}:8080{path}");
+        eventually(&url, || {
+            let mut inside = Command::new("nsenter");
+            inside.arg(&namespace).args(curl).arg(&url);
+            let answer = inside.output().unwrap().stdout;
+            String::from_utf8_lossy(&answer).contains(expected)
+        });
         let outside = output(
             Command::new(curl[0])
                 .args(&curl[1..])
-                .arg(format!("http://{local}{path}")),
+                .arg(format!("http://{}{path}", forward.address)),
         );
         assert!(
             outside.contains(expected),
