@@ -230,7 +230,17 @@ fn works(node: &Node, backend: &Backend) {
     confined(&name);
     memory(node, &name);
 
-    let requests = node.requests(&name);
+    permissions(node, &name);
+}
+
+/// Everything that it asked for was granted, and is in the table; everything that observing is granted was asked for.
+fn permissions(node: &Node, pod: &str) {
+    // Some servers write a watch down when it ends.
+    node.kubectl(&format!(
+        "-n {NAMESPACE} scale deployment ml-agent --replicas=0"
+    ));
+    eventually("the agent has ended", || node.pod().is_none());
+    let requests = node.requests(pod);
     let all: BTreeSet<_> = ActionKind::ALL.into();
     let may = granted(rbac::rules(&all, false));
     let beyond: Vec<_> = requests.difference(&may).collect();
