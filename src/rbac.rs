@@ -57,7 +57,7 @@ const IMAGE: Need = Need::Action(ActionKind::SetImage);
 const LABEL: Need = Need::Action(ActionKind::LabelResource);
 
 /// Every rule; none is there twice, and none with a wildcard.
-pub const RULES: [Rule; 20] = [
+pub const RULES: [Rule; 23] = [
     read(
         "",
         &["pods"],
@@ -119,14 +119,35 @@ pub const RULES: [Rule; 20] = [
         &["deployments"],
         &["get"],
         &[SCALE, IMAGE, LABEL],
-        "the deployment before the change, and whether its rollout is done",
+        "the deployment before the change, and whether it took effect",
     ),
     read(
         "apps",
-        &["deployments/scale"],
+        &["replicasets", "statefulsets"],
         &["get"],
-        &[SCALE],
-        "the number of replicas that is replaced",
+        &[EVICT, DRAIN, LABEL],
+        "how many pods a budget counts with; the labels that a controller selects its pods by",
+    ),
+    read(
+        "",
+        &["replicationcontrollers"],
+        &["get"],
+        &[EVICT, DRAIN, LABEL],
+        "the same",
+    ),
+    read(
+        "apps",
+        &["daemonsets"],
+        &["get"],
+        &[DRAIN, LABEL],
+        "whether the pod would come back to a drained node; the labels that it is selected by",
+    ),
+    read(
+        "batch",
+        &["jobs"],
+        &["get"],
+        &[LABEL],
+        "the labels that a job selects its pods by",
     ),
     read(
         "autoscaling",
@@ -174,7 +195,7 @@ pub const RULES: [Rule; 20] = [
     write(
         "",
         &["events"],
-        &["create", "patch"],
+        &["create"],
         &[EVICT, CORDON, UNCORDON, DRAIN, SCALE, IMAGE, LABEL],
         "the event that every action leaves on its object",
     ),
