@@ -147,7 +147,7 @@ pub const RULES: [Rule; 23] = [
         &["jobs"],
         &["get"],
         &[LABEL],
-        "the labels that a job selects its pods by",
+        "the labels that a Job selects its pods by",
     ),
     read(
         "autoscaling",

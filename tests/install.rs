@@ -4,7 +4,11 @@
 //! Runs where KUBERNETES_AGENT_TEST_NODE names the folder of a cluster that has a node of `tests/cluster/node`,
 //! which has the image localhost/kubernetes-agent:test (see `tests/deploy/node`).
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails; what it measures is worth a line in the log"
+)]
 
 mod common;
 
