@@ -10,139 +10,34 @@
     reason = "a test that cannot go on fails; what it measures is worth a line in the log"
 )]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod confinement;
+mod network;
+mod node;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use common::{eventually, settles};
+use confinement::confined;
 use kubernetes_agent::actions::action::ActionKind;
 use kubernetes_agent::rbac::{self, Need, Rule};
-use sandbox::backend::{Backend, Kind, Options};
+use node::{Forward, NAMESPACE, Node, backend, output};
+use sandbox::backend::{Backend, Kind};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-const NAMESPACE: &str = "ml-optimizer";
-const USER: &str = "system:serviceaccount:ml-optimizer:ml-agent";
 const IMAGE: &str = "localhost/kubernetes-agent";
+/// COLLECTION_INTERVAL here.
+const INTERVAL: time::Duration = time::Duration::seconds(2);
 /// From the container's start to Ready.
 const READY: time::Duration = time::Duration::seconds(5);
 /// The working set, as the kubelet measures it.
 const MEMORY: u64 = 16 * 1024 * 1024;
-
-/// The cluster with the real node.
-struct Node {
-    folder: PathBuf,
-    work: tempfile::TempDir,
-}
-
-impl Node {
-    fn from_environment() -> Option<Self> {
-        let folder = std::env::var_os("KUBERNETES_AGENT_TEST_NODE")?;
-        let work = tempfile::tempdir().unwrap();
-        Some(Self {
-            folder: folder.into(),
-            work,
-        })
-    }
-
-    fn variable(&self, name: &str) -> String {
-        let text = fs::read_to_string(self.folder.join("env")).unwrap();
-        let prefix = format!("export {name}=");
-        let line = text.lines().find_map(|it| it.strip_prefix(&prefix));
-        line.unwrap_or_else(|| panic!("{name} in env"))
-            .trim_matches('\'')
-            .to_owned()
-    }
-
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command.env("KUBECONFIG", self.folder.join("admin.kubeconfig"));
-        command
-    }
-
-    fn kubectl(&self, line: &str) -> String {
-        let mut command = self.command("kubectl");
-        output(command.args(line.split_whitespace()))
-    }
-
-    fn json(&self, line: &str) -> Value {
-        serde_json::from_str(&self.kubectl(&format!("get {line} -o json"))).unwrap()
-    }
-
-    /// The names of all objects but those that come and go by themselves.
-    fn objects(&self) -> BTreeSet<String> {
-        let kinds = self.kubectl("api-resources --verbs=list -o name");
-        let kinds: Vec<_> = kinds
-            .lines()
-            .filter(|it| {
-                !matches!(
-                    *it,
-                    "events" | "events.events.k8s.io" | "leases.coordination.k8s.io"
-                )
-            })
-            .collect();
-        let line = format!("get {} -A -o name --ignore-not-found", kinds.join(","));
-        self.kubectl(&line).lines().map(str::to_owned).collect()
-    }
-
-    /// Makes the namespace and the secret, as the README says.
-    fn prepare(&self) {
-        let Options {
-            api_key,
-            secret_key,
-            ..
-        } = Options::default();
-        self.kubectl(&format!("create namespace {NAMESPACE}"));
-        self.kubectl(&format!(
-            "-n {NAMESPACE} create secret generic agent-credentials --from-literal=api-key={api_key} --from-literal=secret-key={secret_key}"
-        ));
-    }
-
-    fn pod(&self) -> Option<Value> {
-        let list = self.json(&format!("pods -n {NAMESPACE} -l app=ml-agent"));
-        list["items"].as_array()?.first().cloned()
-    }
-
-    /// What the agent in this pod asked of the API server: group, resource and verb. None was refused.
-    fn requests(&self, pod: &str) -> BTreeSet<(String, String, String)> {
-        let log = fs::read_to_string(self.variable("AUDIT_LOG")).unwrap();
-        let lines = log
-            .lines()
-            .filter(|it| it.contains(USER) && it.contains(pod));
-        let entries = lines.filter_map(|it| serde_json::from_str::<Value>(it).ok());
-        let of_agent = entries.filter(|it| {
-            let token = &it["user"]["extra"]["authentication.kubernetes.io/pod-name"];
-            it["user"]["username"] == USER && token[0] == pod
-        });
-        of_agent
-            .filter(|it| it["objectRef"]["resource"].is_string())
-            .map(|it| {
-                assert_ne!(it["responseStatus"]["code"], 403, "{it}");
-                let object = &it["objectRef"];
-                let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
-                let plural = text(&object["resource"]);
-                let resource = match object["subresource"].as_str() {
-                    Some(sub) => format!("{plural}/{sub}"),
-                    None => plural,
-                };
-                (text(&object["apiGroup"]), resource, text(&it["verb"]))
-            })
-            .collect()
-    }
-}
-
-fn output(command: &mut Command) -> String {
-    let output = command.output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// What rules grant: group, resource and verb.
 fn granted<'a>(rules: impl Iterator<Item = &'a Rule>) -> BTreeSet<(String, String, String)> {
@@ -156,55 +51,16 @@ fn granted<'a>(rules: impl Iterator<Item = &'a Rule>) -> BTreeSet<(String, Strin
     each.collect()
 }
 
-/// A port of this machine that kubectl forwards to the service. It ends with this.
-struct Forward {
-    kubectl: Child,
-    address: String,
-    /// kubectl ends when nobody listens to what it says.
-    _said: BufReader<ChildStdout>,
-}
-
-impl Forward {
-    fn start(node: &Node) -> Self {
-        let mut kubectl = node
-            .command("kubectl")
-            .args(["-n", NAMESPACE, "port-forward", "service/ml-agent", ":8080"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(kubectl.stdout.take().unwrap());
-        let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        // "Forwarding from 127.0.0.1:40001 -> 8080"
-        let address = line
-            .split_whitespace()
-            .nth(2)
-            .unwrap_or_default()
-            .to_owned();
-        Self {
-            kubectl,
-            address,
-            _said: said,
-        }
-    }
-}
-
-impl Drop for Forward {
-    fn drop(&mut self) {
-        let _ = self.kubectl.kill();
-        let _ = self.kubectl.wait();
-    }
-}
-
 /// What must hold of an installation, whichever way it came.
-fn works(node: &Node, backend: &Backend) {
+fn works(node: &Node, backend: &Backend) -> String {
     settles("the pod is ready", || {
-        let pod = node.pod().ok_or("no pod")?;
-        condition(&pod, "Ready")
+        let pods = node.pods();
+        let pod = pods.first().ok_or("no pod")?;
+        condition(pod, "Ready")
             .map(drop)
             .ok_or_else(|| pod["status"].to_string())
     });
-    let pod = node.pod().unwrap();
+    let pod = node.pods().swap_remove(0);
     let status = &pod["status"]["containerStatuses"][0];
     let started = instant(&status["state"]["running"]["startedAt"]);
     let took = condition(&pod, "Ready").unwrap() - started;
@@ -233,8 +89,32 @@ fn works(node: &Node, backend: &Backend) {
     answers(node);
     confined(&name);
     memory(node, &name);
+    name
+}
 
-    permissions(node, &name);
+/// A new version comes and goes while the backend hears of the cluster without a gap.
+fn upgrades(node: &Node, backend: &Backend) {
+    let rollout = format!("-n {NAMESPACE} rollout");
+    for change in [
+        &format!("-n {NAMESPACE} set env deployment/ml-agent LOG_FORMAT=json"),
+        &format!("{rollout} undo deployment/ml-agent"),
+    ] {
+        node.kubectl(change);
+        node.kubectl(&format!(
+            "{rollout} status deployment/ml-agent --timeout=60s"
+        ));
+        eventually("one pod is left", || node.pods().len() == 1);
+    }
+    let mut collected: Vec<_> = backend
+        .batches()
+        .iter()
+        .map(|it| instant(&it.collected_at.as_str().into()))
+        .collect();
+    collected.sort();
+    let gaps = collected.windows(2).map(|it| it[1] - it[0]);
+    let gap = gaps.max().unwrap_or_default();
+    println!("at most {gap} between collections, through an upgrade and back");
+    assert!(gap < 2 * INTERVAL, "{gap} without a collection");
 }
 
 /// Everything that it asked for was granted, and is in the table; everything that observing is granted was asked for.
@@ -243,7 +123,7 @@ fn permissions(node: &Node, pod: &str) {
     node.kubectl(&format!(
         "-n {NAMESPACE} scale deployment ml-agent --replicas=0"
     ));
-    eventually("the agent has ended", || node.pod().is_none());
+    eventually("the agent has ended", || node.pods().is_empty());
     let requests = node.requests(pod);
     let all: BTreeSet<_> = ActionKind::ALL.into();
     let may = granted(rbac::rules(&all, false));
@@ -300,35 +180,6 @@ fn answers(node: &Node) {
             "{path} by port-forward: {outside}"
         );
     }
-}
-
-/// Not root, no capability, no way to more, system calls filtered, nothing to write to but its state.
-fn confined(pod: &str) {
-    let host = |folder: &Path| {
-        let environment = fs::read(folder.join("environ")).unwrap_or_default();
-        String::from_utf8_lossy(&environment).contains(&format!("POD_NAME={pod}\0"))
-    };
-    let mut processes = fs::read_dir("/proc").unwrap().flatten().map(|it| it.path());
-    let process = processes.find(|it| host(it)).expect("the agent's process");
-    let status = fs::read_to_string(process.join("status")).unwrap();
-    for line in [
-        "Uid:\t65532\t65532\t65532\t65532",
-        "Gid:\t65532\t65532\t65532\t65532",
-        "CapEff:\t0000000000000000",
-        "CapBnd:\t0000000000000000",
-        "NoNewPrivs:\t1",
-        "Seccomp:\t2",
-    ] {
-        assert!(status.contains(line), "{line:?} in:\n{status}");
-    }
-    let mounts = fs::read_to_string(process.join("mountinfo")).unwrap();
-    let root = mounts.lines().find(|it| it.split(' ').nth(4) == Some("/"));
-    let options = root.and_then(|it| it.split(' ').nth(5)).unwrap_or_default();
-    assert!(options.split(',').any(|it| it == "ro"), "{root:?}");
-    // Secrets stand in files alone.
-    let environment = fs::read(process.join("environ")).unwrap();
-    let environment = String::from_utf8_lossy(&environment);
-    assert!(!environment.contains(&Options::default().secret_key));
 }
 
 /// What the kubelet says of the container's memory.
@@ -396,15 +247,6 @@ patches:
     folder
 }
 
-fn backend(node: &Node) -> Backend {
-    let gateway = node.variable("NODE_GATEWAY").parse().unwrap();
-    let options = Options {
-        listen: SocketAddr::new(gateway, 0),
-        ..Options::default()
-    };
-    Backend::start(options).expect("the backend starts")
-}
-
 /// Waits until nothing of the installation is left.
 fn gone(node: &Node, before: &BTreeSet<String>) {
     settles("nothing is left", || {
@@ -429,7 +271,9 @@ fn it_is_installed_works_and_is_removed() {
     let folder = overlay(&node, &by_kustomize);
     node.prepare();
     node.kubectl(&format!("apply -k {}", folder.display()));
-    works(&node, &by_kustomize);
+    let pod = works(&node, &by_kustomize);
+    upgrades(&node, &by_kustomize);
+    permissions(&node, &pod);
     node.kubectl(&format!("delete -k {}", folder.display()));
     gone(&node, &before);
     by_kustomize.assert_no_violations();
@@ -445,17 +289,20 @@ fn it_is_installed_works_and_is_removed() {
     let install = format!(
         "install ml-agent {}/manifests/chart --namespace {NAMESPACE} --set image.repository={IMAGE} --set image.tag=test \
          --set image.pullPolicy=Never --set cluster.id=my-cluster --set backend.url={} --set backend.wsUrl={} \
-         --set collection.interval=2",
+         --set collection.interval=2 --set networkPolicy.backend.ports={{{}}}",
         env!("CARGO_MANIFEST_DIR"),
         by_helm.url(),
         by_helm.ws_url(),
+        by_helm.url().rsplit(':').next().unwrap(),
     );
     let notes = output(node.command(&helm).args(install.split_whitespace()));
     assert!(
         notes.contains("rollout status deployment/ml-agent"),
         "{notes}"
     );
-    works(&node, &by_helm);
+    let pod = works(&node, &by_helm);
+    network::holds(&node, &by_helm, &pod);
+    permissions(&node, &pod);
     let uninstall = ["uninstall", "ml-agent", "--namespace", NAMESPACE, "--wait"];
     output(node.command(&helm).args(uninstall));
     node.kubectl(&format!("delete namespace {NAMESPACE}"));
