@@ -312,6 +312,9 @@ impl Component {
     }
 }
 
+/// The name of the check that [`readable`] decides.
+pub const CLUSTER: &str = "cluster";
+
 /// Whether something read at `at` is recent enough to call the cluster readable.
 pub fn readable(at: Option<Instant>, now: Instant) -> Result<(), String> {
     match at {

@@ -13,6 +13,7 @@
 //! - [`actions`] proves envelopes and reads actions, without IO; [`journal`] remembers them over a crash;
 //!   [`actuator`] claims, executes and reports them; [`poller`] is their polled channel, [`websocket`] the pushed one.
 //! - [`settings`] is what the backend may change while the agent runs.
+//! - [`rbac`] is the table of what all of them ask of the API server; manifests, chart and README follow it.
 //!
 //! Invariants: no secret leaves [`secret::Secret`] but into a header or a MAC. Only [`actions::verify`] makes a
 //! `Verified`, only [`actuator::context::Context::begin`] the right to write. Every blocking call has a deadline,
@@ -38,6 +39,7 @@ pub mod journal;
 pub mod state_dir;
 pub mod actuator;
 pub mod poller;
+pub mod rbac;
 pub mod settings;
 pub mod websocket;
 pub mod ids;

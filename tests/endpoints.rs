@@ -29,6 +29,18 @@ fn probes_answer_and_other_paths_do_not() {
 }
 
 #[test]
+fn a_new_agent_is_ready_long_before_its_second_heartbeat() {
+    let cluster = Cluster::with(1, 5);
+    let backend = Backend::start(Options::default()).unwrap();
+    let setup = Setup::new(cluster.kubeconfig(), &backend)
+        .with("HEARTBEAT_INTERVAL", "600")
+        .with("COLLECTION_INTERVAL", "600");
+    let mut agent = setup.start();
+    eventually("ready", || agent.get("/readyz").0 == 200);
+    agent.stop();
+}
+
+#[test]
 fn readiness_names_the_check_that_fails_and_liveness_stays() {
     let cluster = Cluster::with(1, 5);
     let backend = Backend::start(Options::default()).unwrap();

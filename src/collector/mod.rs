@@ -23,7 +23,7 @@ use crate::backend::batch::{Batcher, Receipt};
 use crate::backend::uplink::Uplink;
 use crate::cluster::node::Requested;
 use crate::cluster::{State, Store};
-use crate::health::Component;
+use crate::health::{CLUSTER, Component, readable};
 use crate::kube::list::{Options, list};
 use crate::kube::stream::Source;
 use crate::kube::{self, Client, Resource};
@@ -180,6 +180,10 @@ impl Round<'_> {
             "degraded"
         };
         metrics.cycles.with_label_values(&[outcome]).inc();
+        // As the heartbeat does, only sooner: the first beat comes before anything was read, the next one half a
+        // minute after, and a new pod shall be ready by then.
+        let read = readable(self.collector.store.last_read(), Instant::now());
+        self.component.health().check(CLUSTER, read);
         if found.failures.is_empty() {
             self.component.running();
         } else {

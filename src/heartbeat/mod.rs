@@ -16,7 +16,7 @@ use crate::backend::client::segment;
 use crate::backend::protocol::{Beaten, Heartbeat as Message, Identity, Rejected};
 use crate::backend::retry::{Failure, Retry};
 use crate::backend::uplink::Uplink;
-use crate::health::{Component, Health, readable};
+use crate::health::{CLUSTER, Component, Health, readable};
 use crate::logging::HEARTBEAT;
 use crate::metrics::Metrics;
 use crate::resources::Resources;
@@ -183,7 +183,7 @@ impl Heartbeat {
             self.store.touch();
         }
         self.health
-            .check("cluster", readable(self.store.last_read(), Instant::now()));
+            .check(CLUSTER, readable(self.store.last_read(), Instant::now()));
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use kubernetes_agent::rbac::RULES;
 use serde_json::{Value, json};
 
 use super::any_cluster::Write;
@@ -11,29 +12,6 @@ use super::api::Api;
 
 /// The agent's account, in a namespace of the same name.
 const ACCOUNT: &str = "kubernetes-agent";
-
-/// What the agent's account may do, all that it needs and no more: API group, resources, verbs.
-const RULES: [(&str, &[&str], &[&str]); 11] = [
-    ("", &["pods", "nodes", "events"], &["get", "list", "watch"]),
-    ("apps", &["replicasets"], &["list", "watch"]),
-    ("metrics.k8s.io", &["pods", "nodes"], &["list"]),
-    // cordon_node, uncordon_node, label_resource
-    ("", &["nodes"], &["patch"]),
-    ("", &["pods", "namespaces"], &["get", "patch"]),
-    // scale_deployment, set_image
-    ("apps", &["deployments"], &["get", "patch"]),
-    ("apps", &["deployments/scale"], &["patch"]),
-    ("autoscaling", &["horizontalpodautoscalers"], &["list"]),
-    // The labels that a pod's controller lives by.
-    (
-        "apps",
-        &["replicasets", "statefulsets", "daemonsets"],
-        &["get"],
-    ),
-    ("batch", &["jobs"], &["get"]),
-    // What every action leaves on its object.
-    ("", &["events"], &["create"]),
-];
 
 /// The folder.
 pub struct Real {
@@ -66,7 +44,7 @@ impl Real {
             .to_owned()
     }
 
-    /// Makes the agent's account, with the permissions that the README names and no others, and a kubeconfig for it.
+    /// Makes the agent's account, with the permissions for observing and no others, and a kubeconfig for it.
     pub fn kubeconfig_of_agent(&self, api: &Api, folder: &Path) -> PathBuf {
         let named = |version: &str, kind: &str| json!({"apiVersion": version, "kind": kind, "metadata": {"name": ACCOUNT}});
         let rbac = "/apis/rbac.authorization.k8s.io/v1";
@@ -75,10 +53,12 @@ impl Real {
         let accounts = format!("/api/v1/namespaces/{ACCOUNT}/serviceaccounts");
         api.create(&accounts, &named("v1", "ServiceAccount"));
         let mut role = named(version, "ClusterRole");
-        let rules = RULES.iter().map(|(group, resources, verbs)| {
-            json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
-        });
-        role["rules"] = rules.collect();
+        role["rules"] = RULES
+            .iter()
+            .map(
+                |it| json!({"apiGroups": [it.group], "resources": it.resources, "verbs": it.verbs}),
+            )
+            .collect();
         api.create(&format!("{rbac}/clusterroles"), &role);
         // The cluster may be one that other tests, of another day, have used.
         let rules = json!({"rules": role["rules"]});

@@ -1,0 +1,25 @@
+{{- define "kubernetes-agent.labels" -}}
+app: {{ .Values.name }}
+app.kubernetes.io/name: kubernetes-agent
+{{- end }}
+
+{{- define "kubernetes-agent.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- with .Values.image.digest }}@{{ . }}{{ end }}
+{{- end }}
+
+{{/* True where one of the named actions is allowed: (list . "evict_pod" "drain_node"). */}}
+{{- define "kubernetes-agent.any" -}}
+{{- $allowed := (first .).Values.actions.allowed -}}
+{{- range rest . }}{{ if has . $allowed }}true{{ end }}{{ end }}
+{{- end }}
+
+{{/* True where any action may write. */}}
+{{- define "kubernetes-agent.writes" -}}
+{{- if and .Values.actions.allowed (not .Values.readOnly) }}true{{ end }}
+{{- end }}
+
+{{/* A list as a setting, which says "none" for the empty one. */}}
+{{- define "kubernetes-agent.words" -}}
+{{- join "," . | default "none" | quote }}
+{{- end }}

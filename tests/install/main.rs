@@ -1,0 +1,311 @@
+//! The agent installed on a real node, by kustomize and by Helm: ready at once, small, within its permissions, and
+//! gone without a trace.
+//!
+//! Runs where KUBERNETES_AGENT_TEST_NODE names the folder of a cluster that has a node of `tests/cluster/node`,
+//! which has the image localhost/kubernetes-agent:test (see `tests/deploy/node`).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails; what it measures is worth a line in the log"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod confinement;
+mod network;
+mod node;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{eventually, settles};
+use confinement::confined;
+use kubernetes_agent::actions::action::ActionKind;
+use kubernetes_agent::rbac::{self, Need, Rule};
+use node::{Forward, NAMESPACE, Node, backend, output};
+use sandbox::backend::{Backend, Kind};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+const IMAGE: &str = "localhost/kubernetes-agent";
+/// COLLECTION_INTERVAL here.
+const INTERVAL: time::Duration = time::Duration::seconds(2);
+/// From the container's start to Ready.
+const READY: time::Duration = time::Duration::seconds(5);
+/// The working set, as the kubelet measures it.
+const MEMORY: u64 = 16 * 1024 * 1024;
+
+/// What rules grant: group, resource and verb.
+fn granted<'a>(rules: impl Iterator<Item = &'a Rule>) -> BTreeSet<(String, String, String)> {
+    let each = rules.flat_map(|rule| {
+        let on = rule.resources.iter();
+        on.flat_map(|on| {
+            let verbs = rule.verbs.iter();
+            verbs.map(|verb| (rule.group.to_owned(), (*on).to_owned(), (*verb).to_owned()))
+        })
+    });
+    each.collect()
+}
+
+/// What must hold of an installation, whichever way it came.
+fn works(node: &Node, backend: &Backend) -> String {
+    settles("the pod is ready", || {
+        let pods = node.pods();
+        let pod = pods.first().ok_or("no pod")?;
+        condition(pod, "Ready")
+            .map(drop)
+            .ok_or_else(|| pod["status"].to_string())
+    });
+    let pod = node.pods().swap_remove(0);
+    let status = &pod["status"]["containerStatuses"][0];
+    let started = instant(&status["state"]["running"]["startedAt"]);
+    let took = condition(&pod, "Ready").unwrap() - started;
+    println!("ready {took} after the start of the container");
+    assert!(took <= READY, "ready after {took}");
+    assert_eq!(status["restartCount"], 0);
+
+    let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
+    eventually("samples of the agent's own pod and of its node", || {
+        let pods = backend.last_samples(Kind::Pod);
+        let nodes = backend.last_samples(Kind::Node);
+        pods.iter().any(|it| it.get("name") == name.as_str())
+            && nodes.iter().any(|it| it.get("name") == "real")
+    });
+    eventually("a heartbeat", || backend.last_heartbeat().is_some());
+
+    let log = node.kubectl(&format!("-n {NAMESPACE} logs deployment/ml-agent"));
+    for line in [
+        " - main - INFO - Starting kubernetes-agent ",
+        " - main - INFO - Agent registered successfully",
+        " - collector - INFO - Collected metrics for ",
+        " - collector - INFO - Successfully sent ",
+    ] {
+        assert!(log.contains(line), "{line:?} in:\n{log}");
+    }
+    answers(node);
+    confined(&name);
+    memory(node, &name);
+    name
+}
+
+/// A new version comes and goes while the backend hears of the cluster without a gap.
+fn upgrades(node: &Node, backend: &Backend) {
+    let rollout = format!("-n {NAMESPACE} rollout");
+    for change in [
+        &format!("-n {NAMESPACE} set env deployment/ml-agent LOG_FORMAT=json"),
+        &format!("{rollout} undo deployment/ml-agent"),
+    ] {
+        node.kubectl(change);
+        node.kubectl(&format!(
+            "{rollout} status deployment/ml-agent --timeout=60s"
+        ));
+        eventually("one pod is left", || node.pods().len() == 1);
+    }
+    let mut collected: Vec<_> = backend
+        .batches()
+        .iter()
+        .map(|it| instant(&it.collected_at.as_str().into()))
+        .collect();
+    collected.sort();
+    let gaps = collected.windows(2).map(|it| it[1] - it[0]);
+    let gap = gaps.max().unwrap_or_default();
+    println!("at most {gap} between collections, through an upgrade and back");
+    assert!(gap < 2 * INTERVAL, "{gap} without a collection");
+}
+
+/// Everything that it asked for was granted, and is in the table; everything that observing is granted was asked for.
+fn permissions(node: &Node, pod: &str) {
+    // Some servers write a watch down when it ends.
+    node.kubectl(&format!(
+        "-n {NAMESPACE} scale deployment ml-agent --replicas=0"
+    ));
+    eventually("the agent has ended", || node.pods().is_empty());
+    let requests = node.requests(pod);
+    let all: BTreeSet<_> = ActionKind::ALL.into();
+    let may = granted(rbac::rules(&all, false));
+    let beyond: Vec<_> = requests.difference(&may).collect();
+    assert!(
+        beyond.is_empty(),
+        "asked for what the table does not hold: {beyond:?}"
+    );
+    let base = granted(rbac::RULES.iter().filter(|it| it.needs == [Need::Base]));
+    let spare: Vec<_> = base.difference(&requests).collect();
+    assert!(
+        spare.is_empty(),
+        "granted for observing and never asked for: {spare:?}"
+    );
+}
+
+/// The documentation's three commands, through the service and through a port-forward.
+fn answers(node: &Node) {
+    let service = node.json(&format!("service -n {NAMESPACE} ml-agent"));
+    let address = service["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    let forward = Forward::start(node);
+    for (path, expected) in [
+        ("/healthz", "\"ok\""),
+        ("/readyz", "\"ready\""),
+        ("/metrics", "kubernetes_agent_build_info"),
+    ] {
+        let curl = [
+            "curl",
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--max-time",
+            "10",
+        ];
+        let namespace = format!(
+            "--net={}",
+            node.folder.join("node/namespaces/net").display()
+        );
+        // kube-proxy takes a moment to learn of a pod that is ready.
+        let url = format!("http://{address}:8080{path}");
+        eventually(&url, || {
+            let mut inside = Command::new("nsenter");
+            inside.arg(&namespace).args(curl).arg(&url);
+            let answer = inside.output().unwrap().stdout;
+            String::from_utf8_lossy(&answer).contains(expected)
+        });
+        let outside = output(
+            Command::new(curl[0])
+                .args(&curl[1..])
+                .arg(format!("http://{}{path}", forward.address)),
+        );
+        assert!(
+            outside.contains(expected),
+            "{path} by port-forward: {outside}"
+        );
+    }
+}
+
+/// What the kubelet says of the container's memory.
+fn memory(node: &Node, pod: &str) {
+    let working_set = || {
+        let stats = node.kubectl("get --raw /api/v1/nodes/real/proxy/stats/summary");
+        let stats: Value = serde_json::from_str(&stats).unwrap();
+        let pods = stats["pods"].as_array()?;
+        let it = pods.iter().find(|it| it["podRef"]["name"] == pod)?;
+        it["containers"][0]["memory"]["workingSetBytes"].as_u64()
+    };
+    eventually("a measurement of the container", || working_set().is_some());
+    let bytes = working_set().unwrap();
+    println!("working set {bytes} bytes");
+    assert!(bytes < MEMORY, "working set {bytes} bytes");
+}
+
+/// When a condition became true, if it is.
+fn condition(pod: &Value, name: &str) -> Option<OffsetDateTime> {
+    let conditions = pod["status"]["conditions"].as_array()?;
+    let found = conditions
+        .iter()
+        .find(|it| it["type"] == name && it["status"] == "True")?;
+    Some(instant(&found["lastTransitionTime"]))
+}
+
+fn instant(text: &Value) -> OffsetDateTime {
+    OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap()
+}
+
+/// The folder that the README tells to make, for this test's image and backend.
+fn overlay(node: &Node, backend: &Backend) -> PathBuf {
+    let folder = node.work.path().join("overlay");
+    fs::create_dir(&folder).unwrap();
+    // kustomize takes relative paths alone.
+    let up = "../".repeat(folder.components().count() - 1);
+    let manifests = format!("{up}{}/manifests", &env!("CARGO_MANIFEST_DIR")[1..]);
+    let text = format!(
+        "apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [{manifests}]
+components: [{manifests}/components/kubernetes-1.20]
+images:
+- {{name: ml-optimizer/kubernetes-agent, newName: {IMAGE}, newTag: test}}
+patches:
+- patch: |
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {{name: ml-agent, namespace: {NAMESPACE}}}
+    spec:
+      template:
+        spec:
+          containers:
+          - name: agent
+            imagePullPolicy: Never
+            env:
+            - {{name: BACKEND_URL, value: \"{}\"}}
+            - {{name: BACKEND_WS_URL, value: \"{}\"}}
+            - {{name: COLLECTION_INTERVAL, value: \"2\"}}
+",
+        backend.url(),
+        backend.ws_url(),
+    );
+    fs::write(folder.join("kustomization.yaml"), text).unwrap();
+    folder
+}
+
+/// Waits until nothing of the installation is left.
+fn gone(node: &Node, before: &BTreeSet<String>) {
+    settles("nothing is left", || {
+        let left: Vec<_> = node.objects().difference(before).cloned().collect();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
+    });
+}
+
+#[test]
+fn it_is_installed_works_and_is_removed() {
+    let Some(node) = Node::from_environment() else {
+        println!("skipped: KUBERNETES_AGENT_TEST_NODE is not set");
+        return;
+    };
+    let before = node.objects();
+    println!("by kustomize");
+    let by_kustomize = backend(&node);
+    let folder = overlay(&node, &by_kustomize);
+    node.prepare();
+    node.kubectl(&format!("apply -k {}", folder.display()));
+    let pod = works(&node, &by_kustomize);
+    upgrades(&node, &by_kustomize);
+    permissions(&node, &pod);
+    node.kubectl(&format!("delete -k {}", folder.display()));
+    gone(&node, &before);
+    by_kustomize.assert_no_violations();
+
+    println!("by Helm");
+    let by_helm = backend(&node);
+    node.prepare();
+    let tools = output(&mut Command::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/deploy/tools"
+    )));
+    let helm = Path::new(tools.trim()).join("helm");
+    let install = format!(
+        "install ml-agent {}/manifests/chart --namespace {NAMESPACE} --set image.repository={IMAGE} --set image.tag=test \
+         --set image.pullPolicy=Never --set cluster.id=my-cluster --set backend.url={} --set backend.wsUrl={} \
+         --set collection.interval=2 --set networkPolicy.backend.ports={{{}}}",
+        env!("CARGO_MANIFEST_DIR"),
+        by_helm.url(),
+        by_helm.ws_url(),
+        by_helm.url().rsplit(':').next().unwrap(),
+    );
+    let notes = output(node.command(&helm).args(install.split_whitespace()));
+    assert!(
+        notes.contains("rollout status deployment/ml-agent"),
+        "{notes}"
+    );
+    let pod = works(&node, &by_helm);
+    network::holds(&node, &by_helm, &pod);
+    permissions(&node, &pod);
+    let uninstall = ["uninstall", "ml-agent", "--namespace", NAMESPACE, "--wait"];
+    output(node.command(&helm).args(uninstall));
+    node.kubectl(&format!("delete namespace {NAMESPACE}"));
+    gone(&node, &before);
+    by_helm.assert_no_violations();
+}
