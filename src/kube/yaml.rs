@@ -185,11 +185,13 @@ mod tests {
     #[test]
     fn neither_depth_nor_repetition_costs_the_process() {
         assert!(read(&"[".repeat(10_000)).is_err());
-        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for n in 1..20 {
-            let before = vec![format!("*a{}", n - 1); 10].join(", ");
-            text += &format!("a{n}: &a{n} [{before}]\n");
-        }
+        let line = |n: usize| {
+            let before = vec![format!("*a{n}"); 10].join(", ");
+            format!("a{0}: &a{0} [{before}]", n + 1)
+        };
+        let mut lines = vec!["a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned()];
+        lines.extend((0..20).map(line));
+        let text = lines.join("\n");
         assert_eq!(read(&text), Err("more than 100000 values".to_owned()));
     }
 }
