@@ -406,7 +406,7 @@ fn an_action_leaves_an_event_on_its_object() {
     };
     let cases = [
         (scale(2), "succeeded", Some("ActionSucceeded")),
-        (scale(2), "noop", None),
+        (scale(2), "noop", Some("ActionNotNeeded")),
         (scale(3), "rejected", Some("ActionRejected")),
         (
             NewAction {

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::yaml;
 use crate::secret::Secret;
 
 /// Where the API server is and how to authenticate to it.
@@ -121,13 +122,14 @@ pub fn load(variable: &str) -> Result<Access, Fault> {
 }
 
 fn parse(text: &str, path: &Path) -> Result<Config, Fault> {
-    let mut config: Config = serde_saphyr::from_str(text).map_err(|err| {
-        Fault(format!(
-            "{} is no kubeconfig: {}",
-            path.display(),
-            first_line(&err.to_string())
-        ))
-    })?;
+    let read = yaml::read(text).and_then(|it| {
+        // An empty file is a kubeconfig without anything in it.
+        let it: Option<Config> =
+            serde_json::from_value(it).map_err(|err| unquoted(&err.to_string()))?;
+        Ok(it.unwrap_or_default())
+    });
+    let mut config =
+        read.map_err(|why| Fault(format!("{} is no kubeconfig: {why}", path.display())))?;
     let folder = path.parent().unwrap_or(Path::new(""));
     for it in &mut config.clusters {
         absolute(folder, &mut it.cluster.certificate_authority);
@@ -150,9 +152,14 @@ fn parse(text: &str, path: &Path) -> Result<Config, Fault> {
     Ok(config)
 }
 
-/// A parser's report may go on to quote the lines around the fault, and they may hold a token.
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// serde quotes a text that stands where another type was expected, and that may be a token.
+fn unquoted(text: &str) -> String {
+    match (text.find('"'), text.rfind('"')) {
+        (Some(from), Some(to)) if from < to => {
+            format!("{}...{}", &text[..from], &text[to + 1..])
+        }
+        _ => text.to_owned(),
+    }
 }
 
 fn absolute(folder: &Path, file: &mut Option<PathBuf>) {
@@ -471,5 +478,13 @@ mod tests {
             .unwrap_err()
             .0;
         assert!(!fault.contains("tell-nobody"), "{fault}");
+        let fault = parse("users: tell-nobody", Path::new("f"))
+            .map(drop)
+            .unwrap_err()
+            .0;
+        assert_eq!(
+            fault,
+            "f is no kubeconfig: invalid type: string ..., expected a sequence"
+        );
     }
 }

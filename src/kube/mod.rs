@@ -10,6 +10,7 @@ pub mod reflector;
 pub mod request;
 pub mod status;
 pub mod stream;
+pub mod yaml;
 
 pub use client::Client;
 pub use request::{Resource, Target};

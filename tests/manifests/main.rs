@@ -105,9 +105,8 @@ fn the_manifests_name_settings_that_exist_and_actions_that_exist() {
     let all = kubernetes_agent::actions::action::ActionKind::ALL.map(|it| it.as_str());
     assert!(manifest.contains(&format!("value: {}\n", all.join(","))));
     let values = read("manifests/chart/values.yaml");
-    let list: Vec<String> = all.iter().map(|it| format!("  - {it}\n")).collect();
-    let list = list.concat();
-    assert!(values.contains(&format!("  allowed:\n{list}")));
+    let list = all.join("\n  - ");
+    assert!(values.contains(&format!("  allowed:\n  - {list}\n")));
     let schema = read("manifests/chart/values.schema.json");
     for name in all {
         assert!(schema.contains(&format!("\"{name}\"")), "{name}");
