@@ -312,7 +312,7 @@ impl Shared {
     ) -> io::Result<()> {
         let kube = kube.clone();
         gather.spawn(&self.health, name, reflector::QUIET, move |component, _| {
-            reflector::run(&kube, &resource, &mut mirror(), component)
+            reflector::run(&kube, resource, &mut mirror(), component)
         })
     }
 

@@ -12,5 +12,5 @@ pub mod status;
 pub mod stream;
 
 pub use client::Client;
-pub use request::{Resource, Target};
+pub use request::{Collection, Resource, Target};
 pub use status::{Error, Status};
