@@ -54,9 +54,17 @@ impl Real {
         role["rules"] = json!([
             {"apiGroups": [""], "resources": ["pods", "nodes", "events"], "verbs": ["get", "list", "watch"]},
             {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "watch"]},
+            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["patch"]},
+            {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
+            {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["apps"], "resources": ["daemonsets", "replicasets", "statefulsets"], "verbs": ["get"]},
+            {"apiGroups": [""], "resources": ["replicationcontrollers"], "verbs": ["get"]},
             {"apiGroups": ["metrics.k8s.io"], "resources": ["pods", "nodes"], "verbs": ["list"]},
         ]);
         api.create(&format!("{rbac}/clusterroles"), &role);
+        // One that an older run has made may allow less.
+        let rules = json!({"rules": role["rules"]});
+        api.patch(&format!("{rbac}/clusterroles/{ACCOUNT}"), &rules);
         let mut binding = named(version, "ClusterRoleBinding");
         binding["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT});
         binding["subjects"] =
@@ -93,8 +101,9 @@ impl Real {
         let of = |entry: &Value| {
             let object = &entry["objectRef"];
             let plural = object["resource"].as_str().unwrap_or_default();
-            match object["apiGroup"].as_str() {
-                Some(group @ "metrics.k8s.io") => format!("{plural}.{group}"),
+            match (object["apiGroup"].as_str(), object["subresource"].as_str()) {
+                (Some(group @ "metrics.k8s.io"), _) => format!("{plural}.{group}"),
+                (_, Some(part)) => format!("{plural}/{part}"),
                 _ => plural.to_owned(),
             }
         };

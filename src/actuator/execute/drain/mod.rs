@@ -132,19 +132,14 @@ impl Drain<'_, '_> {
     fn run(mut self, mut mover: Mover<'_, '_, '_, '_>) -> Result<Ended, Ended> {
         let pods = mover.listed_pods()?;
         let mut refused = self.classify(pods, &mut mover.moves)?;
-        if refused.is_empty() {
-            mover.learn_budgets(&mut |_, _| None)?;
-            let never = mover.moves.never();
-            refused.extend(
-                never
-                    .iter()
-                    .map(|(pod, block)| entry(pod, &never_details(block))),
-            );
-            self.context
-                .metrics
-                .evictions_blocked
-                .inc_by(never.len() as u64);
-        }
+        // Also where it is refused already: whoever reads the list wants all of it.
+        mover.learn_budgets(&mut |_, _| None)?;
+        let never = mover.moves.never();
+        refused.extend((never.iter()).map(|(pod, block)| entry(pod, &never_details(block))));
+        self.context
+            .metrics
+            .evictions_blocked
+            .inc_by(never.len() as u64);
         if !refused.is_empty() {
             return Err(self.refusal(refused, &mover.moves));
         }

@@ -158,8 +158,6 @@ fn a_budget_that_is_not_known_holds_until_news_or_time() {
     assert_eq!(moves.next(later), evict(0, true));
     // Refused once more: nobody else needs to ask soon.
     moves.answered(0, exhausted(), later);
-    assert_eq!(moves.next(later), evict(1, true));
-    moves.answered(1, exhausted(), later);
     assert_eq!(moves.next(later), Next::Wait(Some(later + ASK_AGAIN)));
     moves.budget(budget(0), later);
     assert_eq!(moves.next(later), Next::Wait(Some(later + ASK_AGAIN)));
