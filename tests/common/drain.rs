@@ -53,7 +53,38 @@ impl Scene {
         for other in &scene.others {
             scene.cordon(other, false);
         }
+        scene.await_leftovers();
         scene
+    }
+
+    /// Waits until the pods of earlier tests are gone, which a drain would meet.
+    fn await_leftovers(&self) {
+        settles("the pods of earlier tests are gone", || {
+            let mut pods = self.cluster.api().list("/api/v1/pods");
+            pods.retain(|it| {
+                let namespace = it["metadata"]["namespace"].as_str().unwrap_or_default();
+                namespace.starts_with("test-") && namespace != self.cluster.namespace()
+            });
+            for pod in &pods {
+                let text = |name: &str| pod["metadata"][name].as_str().unwrap_or_default();
+                let path = format!(
+                    "/api/v1/namespaces/{}/pods/{}",
+                    text("namespace"),
+                    text("name")
+                );
+                let free = json!({"metadata": {"finalizers": null}});
+                // It may be gone by now.
+                let _ =
+                    self.cluster
+                        .api()
+                        .try_request(&ureq::http::Method::PATCH, &path, Some(&free));
+            }
+            if pods.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{} pods", pods.len()))
+            }
+        });
     }
 
     /// Cordons a node as an administrator, or uncordons it.
