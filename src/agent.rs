@@ -340,7 +340,7 @@ impl Shared {
     ) -> io::Result<()> {
         let kube = kube.clone();
         gather.spawn(&self.health, name, reflector::QUIET, move |component, _| {
-            reflector::run(&kube, &resource, &mut mirror(), component)
+            reflector::run(&kube, resource, &mut mirror(), component)
         })
     }
 

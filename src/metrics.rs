@@ -65,6 +65,8 @@ pub struct Metrics {
     pub action_seconds: HistogramVec,
     /// Envelopes and actions refused, by reason.
     pub refusals: IntCounterVec,
+    /// Evictions that were sent, by what the API server made of them.
+    pub evictions: IntCounterVec,
     /// Evictions that a disruption budget held up.
     pub evictions_blocked: IntCounter,
     /// Results by what became of them.
@@ -241,6 +243,11 @@ impl Metrics {
                 "refusals_total",
                 "Envelopes and actions refused.",
                 &["reason"],
+            )?,
+            evictions: make.counters(
+                "evictions_total",
+                "Evictions sent, by what the API server made of them.",
+                &["outcome"],
             )?,
             evictions_blocked: make.counter(
                 "evictions_blocked_total",

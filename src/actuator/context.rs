@@ -254,24 +254,12 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Takes one eviction from the local budget of evictions a minute, waiting for it until the deadline.
-    pub fn take_eviction(&self) -> Result<Permit, Ended> {
-        loop {
-            let taken = self
-                .limiter
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(Instant::now());
-            let wait = match taken {
-                Ok(permit) => return Ok(permit),
-                Err(wait) => wait,
-            };
-            if wait >= self.left() {
-                let message = "MAX_EVICTIONS_PER_MINUTE leaves no eviction before the deadline";
-                return Err(Ended::new(Status::Failed, Some(Reason::TimedOut), message));
-            }
-            self.pause(wait)?;
-        }
+    /// Takes one eviction from the local budget of evictions a minute, or says how long there is none.
+    pub fn take_eviction(&self) -> Result<Permit, Duration> {
+        self.limiter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(Instant::now())
     }
 
     /// Gives back an eviction that the API server did not allow.

@@ -278,7 +278,7 @@ impl Round<'_> {
         let mut made = 0;
         let outcome = list(
             &kube,
-            &resource,
+            resource,
             METRICS_OPTIONS,
             |source: &mut Source<'_>| -> JsonResult<()> {
                 if each(self, &MetricsObject::deserialize(source)?) {

@@ -128,6 +128,12 @@ impl Client {
         }
     }
 
+    /// A client of the same server with connections of its own, which [`Client::close`] breaks without touching
+    /// these: for watches that end with what they are for.
+    pub fn apart(&self, stop: Stop) -> Self {
+        Self::new(self.access.clone(), stop, self.metrics.clone())
+    }
+
     /// The server's URL.
     pub fn server(&self) -> &str {
         &self.access.server

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use ureq::http;
 
 use super::client::{Call, Client, Deadlines, pause_after};
-use super::request::{self, Resource, Target};
+use super::request::{self, Collection, Resource, Target};
 use super::status::Error;
 use super::stream::{Source, Stream};
 use crate::thread::backoff::Backoff;
@@ -48,23 +48,24 @@ struct ListMeta {
     token: Option<String>,
 }
 
-/// Lists all objects of `resource`, handing each to `read`, and returns the version from which a watch goes on.
+/// Lists all objects of `collection`, handing each to `read`, and returns the version from which a watch goes on.
 ///
 /// A page that breaks off is asked for again, so `read` may meet an object twice. A continue token that expired is
 /// returned as the error it is ([`Error::is_gone`]): the list must start anew.
 pub fn list(
     client: &Client,
-    resource: &Resource,
+    collection: impl Into<Collection>,
     options: Options,
     mut read: impl FnMut(&mut Source<'_>) -> serde_json::Result<()>,
 ) -> Result<String, Error> {
+    let collection = collection.into();
     let mut token: Option<String> = None;
     // A list over several pages is one snapshot, but in an expired one's rest it may not be: the first page's
     // version is the one from which nothing is missed.
     let mut version: Option<String> = None;
     loop {
-        let target = request::list(resource, PAGE, token.as_deref());
-        let page = page(client, resource, &target, options, &mut read)?;
+        let target = request::list(&collection, PAGE, token.as_deref());
+        let page = page(client, &collection.resource, &target, options, &mut read)?;
         version.get_or_insert(page.resource_version);
         token = page.token.filter(|it| !it.is_empty());
         if token.is_none() {

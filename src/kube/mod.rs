@@ -13,5 +13,5 @@ pub mod stream;
 pub mod yaml;
 
 pub use client::Client;
-pub use request::{Resource, Target};
+pub use request::{Collection, Resource, Target};
 pub use status::{Error, Status};

@@ -12,7 +12,7 @@ use ureq::http;
 
 use super::client::{Call, Client, Deadlines, pause_after};
 use super::list::{self, list};
-use super::request::{self, Resource};
+use super::request::{self, Collection, Resource};
 use super::status::{Error, Status};
 use super::stream::Stream;
 use crate::health::Component;
@@ -47,27 +47,65 @@ pub trait Mirror {
     fn alive(&mut self);
 }
 
+/// Who is told how it goes.
+pub trait Observer {
+    /// Progress was made.
+    fn beat(&self);
+    /// The server answers.
+    fn running(&self);
+    /// A list or a watch failed and is tried again; `what` says which.
+    fn failed(&self, what: &str, err: &Error);
+}
+
+impl Observer for Component {
+    fn beat(&self) {
+        self.beat();
+    }
+
+    fn running(&self) {
+        self.running();
+    }
+
+    fn failed(&self, what: &str, err: &Error) {
+        self.degraded(&format!("{what}: {err}"));
+    }
+}
+
 /// Keeps `mirror` in step with `resource` until the client's stop fires.
 pub fn run<M: Mirror>(
     client: &Client,
-    resource: &Resource,
+    resource: Resource,
     mirror: &mut M,
     component: &Component,
 ) -> Result<(), Error> {
+    let all = Collection::from(resource);
+    run_parts(client, std::slice::from_ref(&all), &all, mirror, component)
+}
+
+/// Keeps `mirror` in step with the objects of all `parts` until the client's stop fires: the parts are listed one
+/// after the other, and watched together as `whole`, which may hold more.
+pub fn run_parts<M: Mirror>(
+    client: &Client,
+    parts: &[Collection],
+    whole: &Collection,
+    mirror: &mut M,
+    component: &impl Observer,
+) -> Result<(), Error> {
+    let resource = &whole.resource;
     let stop = client.stop();
     let mut backoff = backoff();
     while !stop.requested() {
         component.beat();
-        match relist(client, resource, mirror, component) {
+        match relist(client, parts, mirror, component) {
             Ok(version) => {
                 component.running();
                 backoff.reset();
-                follow(client, resource, mirror, component, version)?;
+                follow(client, whole, mirror, component, version)?;
             }
             Err(Error::Stopped) => return Ok(()),
             Err(err) => {
                 if !err.is_gone() {
-                    component.degraded(&format!("failed to list {}: {err}", resource.label()));
+                    component.failed(&format!("failed to list {}", resource.label()), &err);
                     warn!(target: COLLECTOR, "Failed to list {}: {err}", resource.label());
                 }
                 stop.wait(pause_after(&err, &mut backoff));
@@ -83,39 +121,45 @@ fn backoff() -> Backoff {
 
 fn relist<M: Mirror>(
     client: &Client,
-    resource: &Resource,
+    parts: &[Collection],
     mirror: &mut M,
-    component: &Component,
+    component: &impl Observer,
 ) -> Result<String, Error> {
     mirror.list_began();
-    let mut count = 0_u64;
-    let version = list(client, resource, list::Options::default(), |source| {
-        mirror.applied(M::Object::deserialize(source)?);
-        count += 1;
-        if count.is_multiple_of(1000) {
-            component.beat();
-        }
-        Ok(())
-    })?;
+    // Versions are those of the whole store: after the first list's, nothing of any part is missed.
+    let mut version = None;
+    for part in parts {
+        let mut count = 0_u64;
+        let listed = list(client, part.clone(), list::Options::default(), |source| {
+            mirror.applied(M::Object::deserialize(source)?);
+            count += 1;
+            if count.is_multiple_of(1000) {
+                component.beat();
+            }
+            Ok(())
+        })?;
+        debug!(target: COLLECTOR, "Listed {count} {}", part.resource.label());
+        version.get_or_insert(listed);
+    }
     mirror.list_ended();
     mirror.alive();
-    debug!(target: COLLECTOR, "Listed {count} {}", resource.label());
-    Ok(version)
+    Ok(version.unwrap_or_default())
 }
 
 /// Watches from `version` on; returns when the version is too old and a new list is needed, or at the stop.
 fn follow<M: Mirror>(
     client: &Client,
-    resource: &Resource,
+    collection: &Collection,
     mirror: &mut M,
-    component: &Component,
+    component: &impl Observer,
     mut version: String,
 ) -> Result<(), Error> {
+    let resource = &collection.resource;
     let mut backoff = backoff();
     loop {
         component.beat();
         let began = Instant::now();
-        let ended = watch(client, resource, mirror, component, &mut version);
+        let ended = watch(client, collection, mirror, component, &mut version);
         if client.stop().requested() {
             return Ok(());
         }
@@ -136,7 +180,7 @@ fn follow<M: Mirror>(
                 if began.elapsed() >= SHORT {
                     backoff.reset();
                 }
-                component.degraded(&format!("failed to watch {}: {err}", resource.label()));
+                component.failed(&format!("failed to watch {}", resource.label()), &err);
                 debug!(target: COLLECTOR, "The watch of {} ended: {err}", resource.label());
                 pause_after(&err, &mut backoff)
             }
@@ -171,13 +215,14 @@ struct BookmarkMeta<'a> {
 /// One watch, from `version` on, which moves along with what came.
 fn watch<M: Mirror>(
     client: &Client,
-    resource: &Resource,
+    collection: &Collection,
     mirror: &mut M,
-    component: &Component,
+    component: &impl Observer,
     version: &mut String,
 ) -> Result<(), Error> {
+    let resource = &collection.resource;
     let seconds = WATCH.mul_f64(0.8 + 0.4 * random_fraction()).as_secs();
-    let target = request::watch(resource, version, seconds);
+    let target = request::watch(collection, version, seconds);
     let body = client.open(&Call {
         method: http::Method::GET,
         target: &target,

@@ -34,6 +34,10 @@ impl Resource {
         metadata_only: true,
         ..Self::new("/apis/apps/v1", "replicasets")
     };
+    /// policy/v1 disruption budgets, served since Kubernetes 1.21.
+    pub const BUDGETS: Self = Self::new("/apis/policy/v1", "poddisruptionbudgets");
+    /// policy/v1beta1 disruption budgets, served before Kubernetes 1.25.
+    pub const BETA_BUDGETS: Self = Self::new("/apis/policy/v1beta1", "poddisruptionbudgets");
     /// metrics.k8s.io/v1beta1 pods.
     pub const POD_METRICS: Self = Self::new("/apis/metrics.k8s.io/v1beta1", "pods");
     /// metrics.k8s.io/v1beta1 nodes.
@@ -68,6 +72,60 @@ impl Resource {
             "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
         } else {
             "application/json"
+        }
+    }
+}
+
+/// Objects of a resource that are listed and watched together: all of them, those of a namespace, or those that a
+/// field selector takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collection {
+    /// The resource.
+    pub resource: Resource,
+    /// Only this namespace.
+    pub namespace: Option<String>,
+    /// Only objects of which this holds, such as `spec.nodeName=worker-7`.
+    pub fields: Option<String>,
+}
+
+impl From<Resource> for Collection {
+    fn from(resource: Resource) -> Self {
+        Self {
+            resource,
+            namespace: None,
+            fields: None,
+        }
+    }
+}
+
+impl Collection {
+    /// Those of a namespace only.
+    #[must_use]
+    pub fn in_namespace(self, namespace: &str) -> Self {
+        Self {
+            namespace: Some(namespace.to_owned()),
+            ..self
+        }
+    }
+
+    /// Those only of which `fields` holds.
+    #[must_use]
+    pub fn with_fields(self, fields: String) -> Self {
+        Self {
+            fields: Some(fields),
+            ..self
+        }
+    }
+
+    fn target(&self) -> Target {
+        let Resource { root, plural, .. } = self.resource;
+        let target = match &self.namespace {
+            Some(namespace) => Target::new(format!("{root}/namespaces/{namespace}/{plural}")),
+            None => Target::new(self.resource.path()),
+        };
+        match &self.fields {
+            Some(fields) => target.with("fieldSelector", fields),
+            None => target,
         }
     }
 }
@@ -107,8 +165,8 @@ impl Target {
 ///
 /// The resource version stays unset: "most recent", from etcd. With "0" the server ignores the limit and answers
 /// all at once (kube-rs issue 1748).
-pub fn list(resource: &Resource, limit: u32, token: Option<&str>) -> Target {
-    let target = Target::new(resource.path()).with("limit", &limit.to_string());
+pub fn list(collection: &Collection, limit: u32, token: Option<&str>) -> Target {
+    let target = collection.target().with("limit", &limit.to_string());
     match token {
         Some(token) => target.with("continue", token),
         None => target,
@@ -116,8 +174,8 @@ pub fn list(resource: &Resource, limit: u32, token: Option<&str>) -> Target {
 }
 
 /// A watch from `version` on, with bookmarks, which the server ends after `seconds`.
-pub fn watch(resource: &Resource, version: &str, seconds: u64) -> Target {
-    Target::new(resource.path())
+pub fn watch(collection: &Collection, version: &str, seconds: u64) -> Target {
+    (collection.target())
         .with("watch", "1")
         .with("allowWatchBookmarks", "true")
         .with("resourceVersion", version)
@@ -148,19 +206,33 @@ mod tests {
     #[test]
     fn a_list_leaves_the_resource_version_unset() {
         assert_eq!(
-            list(&Resource::PODS, 500, None).as_str(),
+            list(&Resource::PODS.into(), 500, None).as_str(),
             "/api/v1/pods?limit=500"
         );
         assert_eq!(
-            list(&Resource::REPLICA_SETS, 500, Some("eyJ2Ijoi/+=")).as_str(),
+            list(&Resource::REPLICA_SETS.into(), 500, Some("eyJ2Ijoi/+=")).as_str(),
             "/apis/apps/v1/replicasets?limit=500&continue=eyJ2Ijoi%2F%2B%3D"
+        );
+    }
+
+    #[test]
+    fn a_part_of_a_resource() {
+        let on_node = Collection::from(Resource::PODS).with_fields("spec.nodeName=n-1".to_owned());
+        assert_eq!(
+            list(&on_node, 500, None).as_str(),
+            "/api/v1/pods?fieldSelector=spec.nodeName%3Dn-1&limit=500"
+        );
+        let budgets = Collection::from(Resource::BUDGETS).in_namespace("shop");
+        assert_eq!(
+            watch(&budgets, "7", 60).as_str(),
+            "/apis/policy/v1/namespaces/shop/poddisruptionbudgets?watch=1&allowWatchBookmarks=true&resourceVersion=7&timeoutSeconds=60"
         );
     }
 
     #[test]
     fn a_watch_asks_for_bookmarks_from_a_version() {
         assert_eq!(
-            watch(&Resource::NODES, "123", 290).as_str(),
+            watch(&Resource::NODES.into(), "123", 290).as_str(),
             "/api/v1/nodes?watch=1&allowWatchBookmarks=true&resourceVersion=123&timeoutSeconds=290"
         );
     }

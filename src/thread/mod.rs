@@ -106,7 +106,7 @@ impl Threads {
 
 /// Deep enough for serde's recursion limit of 128 on the largest of our types, and for TLS; the default of 2 MiB
 /// would count against strict limits on virtual memory.
-const STACK: usize = 1 << 20;
+pub const STACK: usize = 1 << 20;
 
 fn supervise<E: Display>(
     name: &'static str,

@@ -108,6 +108,25 @@ impl Api {
         }
     }
 
+    /// The events of a watch, as they come, until the server ends it.
+    pub fn watch(&self, path: &str) -> impl Iterator<Item = Value> + Send + use<> {
+        let request = Request::builder()
+            .uri(format!("{}{path}", self.server))
+            .header("authorization", format!("Bearer {}", self.token))
+            .body(())
+            .expect("a request");
+        let request = self
+            .agent
+            .configure_request(request)
+            .timeout_global(None)
+            .build();
+        let body = self.agent.run(request).expect("a watch").into_body();
+        let reader = body.into_with_config().limit(u64::MAX).reader();
+        serde_json::Deserializer::from_reader(reader)
+            .into_iter()
+            .map_while(Result::ok)
+    }
+
     /// Creates an object in a collection, or gives the one that is there.
     pub fn create(&self, path: &str, object: &Value) -> Value {
         self.request(&Method::POST, path, Some(object))

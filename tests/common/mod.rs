@@ -12,6 +12,7 @@ pub mod agent;
 pub mod any_cluster;
 pub mod api;
 pub mod cluster;
+pub mod drain;
 pub mod expected;
 pub mod real;
 

@@ -93,8 +93,9 @@ impl Real {
         let of = |entry: &Value| {
             let object = &entry["objectRef"];
             let plural = object["resource"].as_str().unwrap_or_default();
-            match object["apiGroup"].as_str() {
-                Some(group @ "metrics.k8s.io") => format!("{plural}.{group}"),
+            match (object["apiGroup"].as_str(), object["subresource"].as_str()) {
+                (Some(group @ "metrics.k8s.io"), _) => format!("{plural}.{group}"),
+                (_, Some(part)) => format!("{plural}/{part}"),
                 _ => plural.to_owned(),
             }
         };

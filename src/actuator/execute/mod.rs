@@ -1,26 +1,39 @@
-//! Carries out one action: one file an action, what several share beside them.
+//! Carries out one action: one file or folder an action, what several share beside them.
 //!
-//! The two that move pods, eviction and drain, are not built yet: no worker is started until they are.
+//! ```text
+//!  cordon label scale image        one guarded write each (`guarded`), then a look
+//!  evict drain                     move pods: `mover` sends what `moves` decides and takes in what `sight` sees
+//!    pods budgets selector eviction      what a pod, a budget and an answer are; no IO
+//! ```
 
 pub mod autoscaler;
+pub mod budgets;
 pub mod cordon;
 pub mod deployment;
+pub mod drain;
+pub mod evict;
+pub mod eviction;
 pub mod guarded;
 pub mod image;
 pub mod label;
+pub mod mover;
+pub mod moves;
 pub mod ownership;
 pub mod pod_labels;
+pub mod pods;
 pub mod rollout;
 pub mod scale;
+pub mod selector;
+pub mod sight;
 
 use super::context::{Context, Ended};
 use crate::actions::action::Action;
-use crate::actions::outcome::{Reason, Status};
 
 /// Carries out `action` to its end.
 pub fn execute(action: &Action, context: &Context<'_>) -> Ended {
     let ended = match action {
-        Action::EvictPod(_) | Action::DrainNode(_) => Err(unsupported(action)),
+        Action::EvictPod(it) => evict::execute(it, context),
+        Action::DrainNode(it) => drain::execute(it, context),
         Action::CordonNode(it) => cordon::cordon(it, context),
         Action::UncordonNode(it) => cordon::uncordon(it, context),
         Action::ScaleDeployment(it) => scale::execute(it, context),
@@ -34,7 +47,8 @@ pub fn execute(action: &Action, context: &Context<'_>) -> Ended {
 /// it holds, else interrupted.
 pub fn observe(action: &Action, context: &Context<'_>) -> Ended {
     let ended = match action {
-        Action::EvictPod(_) | Action::DrainNode(_) => Err(unsupported(action)),
+        Action::EvictPod(it) => evict::observe(it, context),
+        Action::DrainNode(it) => drain::observe(it, context),
         Action::CordonNode(it) => cordon::observe_cordon(it, context),
         Action::UncordonNode(it) => cordon::observe_uncordon(it, context),
         Action::ScaleDeployment(it) => scale::observe(it, context),
@@ -42,12 +56,4 @@ pub fn observe(action: &Action, context: &Context<'_>) -> Ended {
         Action::LabelResource(it) => label::observe(it, context),
     };
     ended.unwrap_or_else(|ended| ended)
-}
-
-fn unsupported(action: &Action) -> Ended {
-    let message = format!(
-        "{} is not supported by this version",
-        action.kind().as_str()
-    );
-    Ended::new(Status::Rejected, Some(Reason::Unsupported), message)
 }

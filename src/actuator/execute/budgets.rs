@@ -1,0 +1,560 @@
+//! What disruption budgets say of a pod: which one holds it, by which numbers, and whether waiting can ever help.
+//!
+//! The API server decides; what is worked out here tells when asking it is worth while, and says why it refuses. The
+//! rules are those of the server's eviction storage (`pkg/registry/core/pod/storage/eviction.go`) and of the
+//! disruption controller (`pkg/controller/disruption`).
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::eviction::Version;
+use super::pods::{Controller, Pod};
+use super::selector::Selector;
+use crate::cluster::text::{Text, null_is_default};
+
+/// What is kept of a budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    namespace: String,
+    name: String,
+    /// `None`: it selects nothing.
+    selector: Option<Selector>,
+    demand: Demand,
+    always_evicts_unhealthy: bool,
+    /// The controller has not counted what was written last.
+    is_stale: bool,
+    allowed: i64,
+    needs: i64,
+    has: i64,
+    expected: i64,
+}
+
+/// What its spec asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    /// So many pods, however many there are: `minAvailable` as a number.
+    Count,
+    /// A share of the pods that their controllers want, or all but so many of them.
+    Share,
+    /// Every pod: `maxUnavailable: 0`, `minAvailable: 100%`.
+    All,
+}
+
+/// What is read of a budget's object.
+#[derive(Deserialize)]
+pub struct BudgetObject<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+    #[serde(borrow, default, deserialize_with = "null_is_default")]
+    spec: Spec<'a>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    status: Status,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    #[serde(borrow, default)]
+    namespace: Text<'a>,
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    resource_version: Text<'a>,
+    #[serde(default)]
+    generation: i64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec<'a> {
+    selector: Option<Selector>,
+    #[serde(borrow)]
+    min_available: Option<Amount<'a>>,
+    #[serde(borrow)]
+    max_unavailable: Option<Amount<'a>>,
+    #[serde(borrow)]
+    unhealthy_pod_eviction_policy: Option<Text<'a>>,
+}
+
+/// A number of pods, or a share of them in per cent.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Amount<'a> {
+    Count(i64),
+    Share(#[serde(borrow)] Text<'a>),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    observed_generation: i64,
+    disruptions_allowed: i64,
+    desired_healthy: i64,
+    current_healthy: i64,
+    expected_pods: i64,
+}
+
+impl Amount<'_> {
+    fn percent(&self) -> Option<i64> {
+        match self {
+            Self::Count(_) => None,
+            Self::Share(text) => text.strip_suffix('%')?.parse().ok(),
+        }
+    }
+}
+
+impl BudgetObject<'_> {
+    /// The object's resource version.
+    pub fn version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+
+    /// The namespace that it is in.
+    pub fn namespace(&self) -> &str {
+        &self.metadata.namespace
+    }
+
+    /// The key of it among the [`Budgets`].
+    pub fn key(&self) -> Key {
+        (
+            self.metadata.namespace.to_string(),
+            self.metadata.name.to_string(),
+        )
+    }
+
+    /// What is kept of it, as the API of that version shows it.
+    pub fn facts(self, api: Version) -> Budget {
+        let Self {
+            metadata,
+            spec,
+            status,
+        } = self;
+        let demand = match (&spec.max_unavailable, &spec.min_available) {
+            (Some(Amount::Count(0)), _) => Demand::All,
+            (Some(it), _) if it.percent() == Some(0) => Demand::All,
+            (Some(_), _) => Demand::Share,
+            (None, Some(Amount::Count(_)) | None) => Demand::Count,
+            (None, Some(it)) if it.percent() >= Some(100) => Demand::All,
+            (None, Some(Amount::Share(_))) => Demand::Share,
+        };
+        // An empty selector selects nothing in policy/v1beta1, and every pod of the namespace in policy/v1.
+        let selector = spec
+            .selector
+            .filter(|it| api == Version::V1 || !it.is_empty());
+        Budget {
+            namespace: metadata.namespace.to_string(),
+            name: metadata.name.to_string(),
+            selector,
+            demand,
+            always_evicts_unhealthy: spec.unhealthy_pod_eviction_policy.as_deref()
+                == Some("AlwaysAllow"),
+            is_stale: status.observed_generation < metadata.generation,
+            allowed: status.disruptions_allowed,
+            needs: status.desired_healthy,
+            has: status.current_healthy,
+            expected: status.expected_pods,
+        }
+    }
+}
+
+impl Budget {
+    /// Whether it selects `pod`.
+    pub fn selects(&self, pod: &Pod) -> bool {
+        self.namespace == pod.namespace
+            && (self.selector.as_ref()).is_some_and(|it| it.matches(&pod.labels))
+    }
+}
+
+/// Namespace and name.
+pub type Key = (String, String);
+
+/// The budgets of some namespaces.
+#[derive(Debug, Default)]
+pub struct Budgets {
+    by_key: BTreeMap<Key, Budget>,
+}
+
+/// Whether an eviction is worth asking for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// No budget holds it.
+    Free,
+    /// One holds it now, and that may pass.
+    Held(Block),
+    /// Held for as long as neither budgets nor workloads are changed by somebody.
+    Never(Block),
+}
+
+/// What holds a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// The budgets' names: one, or those that overlap.
+    pub budgets: Vec<String>,
+    /// Healthy pods that it needs, and has; none where they are not known.
+    pub numbers: Option<(i64, i64)>,
+    /// For a person.
+    pub why: String,
+}
+
+impl Budgets {
+    /// A budget is so.
+    pub fn set(&mut self, budget: Budget) {
+        let key = (budget.namespace.clone(), budget.name.clone());
+        self.by_key.insert(key, budget);
+    }
+
+    /// A budget is gone.
+    pub fn remove(&mut self, key: &Key) {
+        self.by_key.remove(key);
+    }
+
+    /// Forgets all but those of these keys.
+    pub fn keep(&mut self, keep: impl Fn(&Key) -> bool) {
+        self.by_key.retain(|key, _| keep(key));
+    }
+
+    /// The server has just evicted `pod`: one disruption less, until the next count says more.
+    pub fn spend(&mut self, pod: &Pod) {
+        for it in self.by_key.values_mut().filter(|it| it.selects(pod)) {
+            it.allowed -= 1;
+        }
+    }
+
+    /// What the budgets say of `pod`. `wanted` is how many pods its controller wants, where that is known.
+    pub fn verdict(&self, pod: &Pod, wanted: Option<i64>) -> Verdict {
+        if pod.ignores_budgets() {
+            return Verdict::Free;
+        }
+        let matching: Vec<&Budget> = self.of(pod).collect();
+        let budget = match matching[..] {
+            [] => return Verdict::Free,
+            [budget] => budget,
+            _ => return Verdict::Never(overlap(&matching)),
+        };
+        if !pod.ready {
+            let is_enough = budget.has >= budget.needs && budget.needs > 0;
+            if budget.always_evicts_unhealthy || is_enough {
+                return Verdict::Free;
+            }
+        }
+        if budget.demand == Demand::All {
+            return Verdict::Never(budget.block("it allows none of its pods to be missing"));
+        }
+        if budget.is_stale {
+            return Verdict::Held(budget.block("its controller has not counted it yet"));
+        }
+        if budget.allowed > 0 {
+            return Verdict::Free;
+        }
+        let needs_all = budget.expected > 0 && budget.needs >= budget.expected;
+        match budget.demand {
+            Demand::Share if needs_all => {
+                Verdict::Never(budget.block("it needs as many pods as there shall be"))
+            }
+            // The expected pods of such a budget are those that exist: one that is just being replaced is not among
+            // them. Only what its controller wants tells the two apart.
+            Demand::Count if needs_all && wanted.is_some_and(|it| budget.needs >= it) => {
+                Verdict::Never(budget.block("it needs as many pods as there shall be"))
+            }
+            _ => Verdict::Held(budget.block("it allows no disruption now")),
+        }
+    }
+
+    /// The controller of `pod`, if the verdict depends on how many pods it wants.
+    pub fn asks_for<'a>(&self, pod: &'a Pod) -> Option<&'a Controller> {
+        let held = self.verdict(pod, None);
+        let never = self.verdict(pod, Some(i64::MIN));
+        if held == never {
+            None
+        } else {
+            pod.controller.as_ref()
+        }
+    }
+
+    /// Whether any budget selects `pod`.
+    pub fn of<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = &'a Budget> {
+        self.by_key.values().filter(|it| it.selects(pod))
+    }
+}
+
+fn overlap(budgets: &[&Budget]) -> Block {
+    Block {
+        budgets: budgets.iter().map(|it| it.name.clone()).collect(),
+        numbers: None,
+        why: "more than one budget selects it, which the API server does not support".to_owned(),
+    }
+}
+
+impl Budget {
+    fn block(&self, why: &str) -> Block {
+        Block {
+            budgets: vec![self.name.clone()],
+            numbers: (!self.is_stale).then_some((self.needs, self.has)),
+            why: why.to_owned(),
+        }
+    }
+}
+
+impl Block {
+    /// What the API server said itself: `The disruption budget NAME needs N healthy pods and has M currently`.
+    pub fn read(text: &str) -> Self {
+        let parse = || {
+            let (_, rest) = text.split_once("disruption budget ")?;
+            let (name, rest) = rest.split_once(" needs ")?;
+            let (needs, rest) = rest.split_once(" healthy pods and has ")?;
+            let (has, _) = rest.split_once(" currently")?;
+            Some((name.to_owned(), (needs.parse().ok()?, has.parse().ok()?)))
+        };
+        match parse() {
+            Some((name, numbers)) => Self {
+                budgets: vec![name],
+                numbers: Some(numbers),
+                why: "it allows no disruption now".to_owned(),
+            },
+            None => Self {
+                budgets: Vec::new(),
+                numbers: None,
+                why: text.to_owned(),
+            },
+        }
+    }
+
+    /// For `details`.
+    pub fn details(&self) -> Value {
+        let mut details = json!({"budgets": self.budgets, "why": self.why});
+        if let Some((needs, has)) = self.numbers {
+            details["needs"] = needs.into();
+            details["has"] = has.into();
+        }
+        details
+    }
+
+    /// For a person: `budget web needs 3 healthy pods and has 3: it allows no disruption now`.
+    pub fn text(&self) -> String {
+        let name = match &self.budgets[..] {
+            [] => return self.why.clone(),
+            [name] => format!("budget {name}"),
+            names => format!("budgets {}", names.join(", ")),
+        };
+        match self.numbers {
+            Some((needs, has)) => {
+                format!(
+                    "{name} needs {needs} healthy pods and has {has}: {}",
+                    self.why
+                )
+            }
+            None => format!("{name}: {}", self.why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actuator::execute::pods::tests::pod;
+
+    fn budget(name: &str, spec: &Value, status: &Value) -> Budget {
+        budget_at(Version::V1, name, spec, status)
+    }
+
+    fn budget_at(api: Version, name: &str, spec: &Value, status: &Value) -> Budget {
+        let mut object = json!({
+            "metadata": {"namespace": "shop", "name": name, "generation": 1},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}},
+            "status": {"observedGeneration": 1},
+        });
+        for (part, change) in [("spec", spec), ("status", status)] {
+            for (member, value) in change.as_object().unwrap() {
+                object[part][member] = value.clone();
+            }
+        }
+        let text = object.to_string();
+        serde_json::from_str::<BudgetObject<'_>>(&text)
+            .unwrap()
+            .facts(api)
+    }
+
+    /// `disruptionsAllowed`, `desiredHealthy`, `currentHealthy`, `expectedPods`
+    fn status(allowed: i64, needs: i64, has: i64, expected: i64) -> Value {
+        json!({"disruptionsAllowed": allowed, "desiredHealthy": needs, "currentHealthy": has, "expectedPods": expected})
+    }
+
+    fn of(budgets: Vec<Budget>) -> Budgets {
+        let mut all = Budgets::default();
+        budgets.into_iter().for_each(|it| all.set(it));
+        all
+    }
+
+    fn word(verdict: &Verdict) -> &'static str {
+        match verdict {
+            Verdict::Free => "free",
+            Verdict::Held(_) => "held",
+            Verdict::Never(_) => "never",
+        }
+    }
+
+    #[test]
+    fn whether_waiting_helps() {
+        let count = |n: i64| json!({"minAvailable": n});
+        let least = |share: &str| json!({"minAvailable": share});
+        let most = |amount: Value| json!({"maxUnavailable": amount});
+        let cases = [
+            // spec, status, wanted by the controller, verdict
+            (count(2), status(1, 2, 3, 3), None, "free"),
+            (count(2), status(0, 2, 2, 3), Some(3), "held"),
+            (count(3), status(0, 3, 3, 3), Some(3), "never"),
+            (count(4), status(0, 4, 3, 3), Some(3), "never"),
+            // Of a stateful set of three that allows one to be missing, one is just away: two exist.
+            (count(2), status(0, 2, 2, 2), Some(3), "held"),
+            // What its controller wants is not known.
+            (count(3), status(0, 3, 3, 3), None, "held"),
+            (least("100%"), status(0, 3, 3, 3), None, "never"),
+            (least("80%"), status(0, 3, 3, 3), None, "never"),
+            (least("50%"), status(0, 2, 2, 3), None, "held"),
+            (least("50%"), status(1, 2, 3, 3), None, "free"),
+            (most(json!(0)), status(0, 3, 3, 3), None, "never"),
+            (most(json!("0%")), status(0, 3, 3, 3), None, "never"),
+            (most(json!(1)), status(0, 2, 2, 3), None, "held"),
+            (most(json!("10%")), status(0, 3, 3, 3), None, "never"),
+            // No controller was found for its pods, so nothing is expected: that may pass.
+            (most(json!(1)), status(0, 0, 0, 0), None, "held"),
+            (json!({}), status(0, 0, 0, 0), None, "held"),
+        ];
+        for (spec, status, wanted, expected) in cases {
+            let budgets = of(vec![budget("web", &spec, &status)]);
+            let verdict = budgets.verdict(&pod(&json!({})), wanted);
+            assert_eq!(word(&verdict), expected, "{spec} {status} {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn a_stale_budget_holds_whatever_it_says() {
+        let stale = json!({"observedGeneration": 0, "disruptionsAllowed": 1});
+        let budgets = of(vec![budget("web", &json!({"minAvailable": 1}), &stale)]);
+        let Verdict::Held(block) = budgets.verdict(&pod(&json!({})), None) else {
+            panic!("held")
+        };
+        assert_eq!(block.numbers, None);
+        assert_eq!(
+            block.text(),
+            "budget web: its controller has not counted it yet"
+        );
+    }
+
+    #[test]
+    fn pods_that_no_budget_holds() {
+        let strict = |policy: &str| {
+            let spec = json!({"maxUnavailable": 0, "unhealthyPodEvictionPolicy": policy});
+            of(vec![budget("web", &spec, &status(0, 3, 2, 3))])
+        };
+        let unready = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
+        let verdict =
+            |policy: &str, change: &Value| word(&strict(policy).verdict(&pod(change), None));
+        assert_eq!(verdict("IfHealthyBudget", &json!({})), "never");
+        assert_eq!(verdict("IfHealthyBudget", &unready), "never");
+        assert_eq!(verdict("AlwaysAllow", &unready), "free");
+        assert_eq!(
+            verdict("IfHealthyBudget", &json!({"status": {"phase": "Pending"}})),
+            "free"
+        );
+        let ending = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
+        assert_eq!(verdict("IfHealthyBudget", &ending), "free");
+        // Enough others are healthy, so that one that is not may go.
+        let enough = of(vec![budget(
+            "web",
+            &json!({"minAvailable": 2}),
+            &status(0, 2, 2, 3),
+        )]);
+        assert_eq!(word(&enough.verdict(&pod(&unready), None)), "free");
+    }
+
+    #[test]
+    fn which_budgets_select_a_pod() {
+        let free = status(0, 0, 0, 0);
+        let any = json!({"maxUnavailable": 0, "selector": {}});
+        let none = json!({"maxUnavailable": 0, "selector": null});
+        let other = json!({"maxUnavailable": 0, "selector": {"matchLabels": {"app": "api"}}});
+        let not_api = json!({"maxUnavailable": 0, "selector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["api"]}]}});
+        let cases = [
+            (Version::V1, &any, "never"),
+            (Version::V1Beta1, &any, "free"),
+            (Version::V1, &none, "free"),
+            (Version::V1Beta1, &none, "free"),
+            (Version::V1, &other, "free"),
+            (Version::V1, &not_api, "never"),
+            (Version::V1Beta1, &not_api, "never"),
+        ];
+        for (api, spec, expected) in cases {
+            let budgets = of(vec![budget_at(api, "web", spec, &free)]);
+            let verdict = budgets.verdict(&pod(&json!({})), None);
+            assert_eq!(word(&verdict), expected, "{api:?} {spec}");
+        }
+        let elsewhere = pod(&json!({"metadata": {"namespace": "other"}}));
+        let budgets = of(vec![budget("web", &any, &free)]);
+        assert_eq!(budgets.verdict(&elsewhere, None), Verdict::Free);
+    }
+
+    #[test]
+    fn two_budgets_over_one_pod_never_allow_it() {
+        let free = status(2, 1, 3, 3);
+        let spec = json!({"minAvailable": 1});
+        let mut budgets = of(vec![budget("a", &spec, &free), budget("b", &spec, &free)]);
+        let Verdict::Never(block) = budgets.verdict(&pod(&json!({})), None) else {
+            panic!("never")
+        };
+        assert_eq!(block.budgets, ["a", "b"]);
+        assert_eq!(block.details()["budgets"], json!(["a", "b"]));
+        budgets.remove(&("shop".to_owned(), "b".to_owned()));
+        assert_eq!(budgets.verdict(&pod(&json!({})), None), Verdict::Free);
+        budgets.keep(|_| false);
+        assert_eq!(budgets.of(&pod(&json!({}))).count(), 0);
+    }
+
+    #[test]
+    fn what_was_spent_is_held_until_the_next_count() {
+        let spec = json!({"minAvailable": 2});
+        let mut budgets = of(vec![budget("web", &spec, &status(1, 2, 3, 3))]);
+        budgets.spend(&pod(&json!({})));
+        assert_eq!(word(&budgets.verdict(&pod(&json!({})), None)), "held");
+        budgets.set(budget("web", &spec, &status(1, 2, 3, 3)));
+        assert_eq!(word(&budgets.verdict(&pod(&json!({})), None)), "free");
+    }
+
+    #[test]
+    fn the_controller_is_asked_only_where_it_matters() {
+        let asks = |spec: Value, status: &Value| {
+            let budgets = of(vec![budget("web", &spec, status)]);
+            budgets.asks_for(&pod(&json!({}))).map(|it| it.name.clone())
+        };
+        assert_eq!(
+            asks(json!({"minAvailable": 3}), &status(0, 3, 3, 3)),
+            Some("web".to_owned())
+        );
+        assert_eq!(asks(json!({"minAvailable": 3}), &status(1, 3, 4, 4)), None);
+        assert_eq!(
+            asks(json!({"maxUnavailable": 0}), &status(0, 3, 3, 3)),
+            None
+        );
+    }
+
+    #[test]
+    fn what_the_server_says_is_read() {
+        let block =
+            Block::read("The disruption budget web needs 3 healthy pods and has 2 currently");
+        assert_eq!(
+            (&*block.budgets, block.numbers),
+            (&["web".to_owned()][..], Some((3, 2)))
+        );
+        assert_eq!(
+            block.text(),
+            "budget web needs 3 healthy pods and has 2: it allows no disruption now"
+        );
+        let other = Block::read("something else");
+        assert_eq!(
+            (other.text(), other.numbers),
+            ("something else".to_owned(), None)
+        );
+    }
+}

@@ -1,0 +1,293 @@
+//! `drain_node`: cordons a node and evicts its pods.
+//!
+//! All pods are classified, and their budgets asked, before anything is written: a drain that cannot succeed touches
+//! nothing. Then the node is cordoned, and the pods go, many at once, as their budgets allow it.
+
+mod daemons;
+mod ending;
+pub mod plan;
+
+use std::thread;
+use std::time::Instant;
+
+use k8s_openapi::api::core::v1::Node;
+use serde_json::{Value, json};
+
+use super::cordon::{self, Ownership, is_unschedulable};
+use super::mover::{self, Mover, Other, entry, no_thread};
+use super::moves::{Fate, Moves, never_details};
+use super::pods::Pod;
+use super::sight::Sight;
+use crate::actions::params::DrainNode;
+use crate::actuator::context::{Context, Ended};
+use crate::kube::list::{self, list};
+use crate::kube::{Collection, Resource};
+use daemons::Daemons;
+use ending::Ending;
+use plan::{Group, Lot, Rules, refusal_details};
+
+/// Carries it out.
+pub fn execute(it: &DrainNode, context: &Context<'_>) -> Result<Ended, Ended> {
+    let Some(node) = read(it, context)? else {
+        let ended = Ended::noop(format!("there is no node {}", it.node));
+        return Ok(ended.with("outcome", "node_absent"));
+    };
+    thread::scope(|scope| {
+        let sight = Sight::new(scope, context.kube);
+        sight
+            .watch_pods(None, format!("spec.nodeName={}", it.node))
+            .map_err(|err| no_thread(&err))?;
+        let api = mover::version(context)?;
+        let mover = Mover::new(
+            context,
+            sight,
+            api,
+            it.max_parallel,
+            it.grace_period_seconds,
+        );
+        let drain = Drain {
+            it,
+            context,
+            node,
+            daemons: Daemons::new(context),
+            kept: Vec::new(),
+        };
+        drain.run(mover)
+    })
+}
+
+/// After a crash in the middle of it: whether the node is cordoned and empty.
+pub fn observe(it: &DrainNode, context: &Context<'_>) -> Result<Ended, Ended> {
+    let node = read(it, context).map_err(Ended::not_observed)?;
+    let Some(node) = node else {
+        let ended = Ended::succeeded(format!("there is no node {}", it.node));
+        return Ok(ended.with("outcome", "node_absent"));
+    };
+    let mut daemons = Daemons::new(context);
+    let mut left = Vec::new();
+    for pod in pods_of(it, context).map_err(Ended::not_observed)? {
+        let lot = daemons
+            .lot(&pod, Rules::from(it))
+            .map_err(Ended::not_observed)?;
+        if !matches!(lot, Lot::Skip(_)) {
+            left.push(entry(&pod, &json!({"outcome": "present"})));
+        }
+    }
+    let ended = match (is_unschedulable(&node), left.len()) {
+        (true, 0) => Ended::succeeded(format!("node {} is cordoned and empty", it.node)),
+        (false, n) => Ended::interrupted(format!(
+            "node {} is not cordoned and has {n} pods to evict",
+            it.node
+        )),
+        (true, n) => Ended::interrupted(format!(
+            "node {} is cordoned and has {n} pods to evict",
+            it.node
+        )),
+    };
+    Ok(ended
+        .with("after", cordon::state(&node, context.id))
+        .with("pods", left))
+}
+
+/// The node; none if there is none. One of another uid than the action names is not it.
+fn read(it: &DrainNode, context: &Context<'_>) -> Result<Option<Node>, Ended> {
+    let path = format!("/api/v1/nodes/{}", it.node);
+    if context.get::<Node>(&path, "nodes")?.is_none() {
+        return Ok(None);
+    }
+    cordon::read_node(context, &it.node, it.node_uid.as_ref()).map(Some)
+}
+
+fn pods_of(it: &DrainNode, context: &Context<'_>) -> Result<Vec<Pod>, Ended> {
+    let on_node =
+        Collection::from(Resource::PODS).with_fields(format!("spec.nodeName={}", it.node));
+    let mut pods: Vec<Pod> = Vec::new();
+    let listed = list(context.kube, on_node, list::Options::default(), |source| {
+        let pod = serde::Deserialize::deserialize(source)?;
+        pods.push(pod);
+        Ok(())
+    });
+    match listed {
+        Ok(_) => {
+            // A page that broke off is read twice.
+            pods.sort_by(|a, b| a.uid.cmp(&b.uid));
+            pods.dedup_by(|a, b| a.uid == b.uid);
+            Ok(pods)
+        }
+        Err(err) => Err(Ended::api("to list the node's pods", &err)),
+    }
+}
+
+/// One drain under way.
+struct Drain<'a, 'c> {
+    it: &'a DrainNode,
+    context: &'a Context<'c>,
+    node: Node,
+    daemons: Daemons<'a, 'c>,
+    /// Pods that stay, as `details` list them.
+    kept: Vec<Value>,
+}
+
+impl Drain<'_, '_> {
+    fn run(mut self, mut mover: Mover<'_, '_, '_, '_>) -> Result<Ended, Ended> {
+        let pods = mover.listed_pods()?;
+        let mut refused = self.classify(pods, &mut mover.moves)?;
+        // Also where it is refused already: whoever reads the list wants all of it.
+        mover.learn_budgets(&mut |_, _| None)?;
+        let never = mover.moves.never();
+        refused.extend((never.iter()).map(|(pod, block)| entry(pod, &never_details(block))));
+        self.context
+            .metrics
+            .evictions_blocked
+            .inc_by(never.len() as u64);
+        if !refused.is_empty() {
+            return Err(self.refusal(refused, &mover.moves));
+        }
+        let is_cordoned = is_unschedulable(&self.node);
+        if is_cordoned && mover.moves.all().is_empty() {
+            let message = format!(
+                "node {} was already cordoned and has no pods to evict",
+                self.it.node
+            );
+            return Ok(self.unchanged(Ended::noop(message), Vec::new()));
+        }
+        if self.context.dry_run {
+            let plan = mover.rehearse()?;
+            let message = format!(
+                "{} pods would be evicted from node {}",
+                plan.len(),
+                self.it.node
+            );
+            return Ok(self.unchanged(Ended::plan(message, plan.clone()), plan));
+        }
+        let writes = self.context.begin()?;
+        let cordoned = cordon::set_cordon(self.context, &writes, &self.node)?;
+        let ours = !is_cordoned && cordoned.ownership == Ownership::This;
+        // Only now: a list that is older than the cordon would look as if somebody had undone it.
+        mover
+            .sight
+            .watch_node(self.it.node.as_str())
+            .map_err(|err| no_thread(&err).after_write())?;
+        let end = mover.run(Some(&writes), &mut |moves, other| self.other(moves, other));
+        let ending = Ending {
+            it: self.it,
+            context: self.context,
+            writes: &writes,
+            before: &self.node,
+            cordoned: &cordoned.node,
+            ours,
+            moves: &mover.moves,
+            kept: &self.kept,
+        };
+        Ok(ending.ended(&end))
+    }
+
+    /// Sorts the pods: those that go into `moves`, those that stay into `kept`; returns those that forbid it.
+    fn classify(&mut self, pods: Vec<Pod>, moves: &mut Moves) -> Result<Vec<Value>, Ended> {
+        let mut refused = Vec::new();
+        let now = Instant::now();
+        for pod in pods {
+            match self.daemons.lot(&pod, Rules::from(self.it))? {
+                Lot::Evict | Lot::Wait => {
+                    let group = Group::of(&pod, self.daemons.is_own(&pod));
+                    moves.add(pod, group, now);
+                }
+                Lot::Skip(why) => self.keep(&pod, why),
+                Lot::Refuse(refusals) => refused.push(entry(&pod, &refusal_details(&refusals))),
+            }
+        }
+        Ok(refused)
+    }
+
+    fn keep(&mut self, pod: &Pod, why: plan::Skip) {
+        let details = json!({"outcome": "skipped", "reasons": [why.as_str()]});
+        self.kept.push(entry(pod, &details));
+    }
+
+    /// The end of a drain that must not begin, with what would have become of each pod.
+    fn refusal(&self, refused: Vec<Value>, moves: &Moves) -> Ended {
+        let names: Vec<String> = (refused.iter())
+            .map(|it| {
+                let text = |name: &str| it[name].as_str().unwrap_or_default();
+                format!(
+                    "{}/{} ({})",
+                    text("namespace"),
+                    text("name"),
+                    text("message")
+                )
+            })
+            .collect();
+        let message = format!(
+            "node {} cannot be drained as asked, so nothing was touched: {}",
+            self.it.node,
+            names.join(", ")
+        );
+        let is_refused = |it: &Value| refused.iter().any(|other| other["uid"] == it["uid"]);
+        let waiting = moves
+            .all()
+            .iter()
+            .map(|it| entry(&it.pod, &json!({"outcome": "not_tried"})));
+        let mut pods: Vec<Value> = waiting.filter(|it| !is_refused(it)).collect();
+        pods.splice(0..0, refused.clone());
+        self.unchanged(Ended::precondition(message), pods)
+    }
+
+    /// `ended`, for a node that was not touched.
+    fn unchanged(&self, ended: Ended, mut pods: Vec<Value>) -> Ended {
+        pods.extend(self.kept.iter().cloned());
+        let state = cordon::state(&self.node, self.context.id);
+        ended
+            .with("uid", self.node.metadata.uid.clone())
+            .with("before", state.clone())
+            .with("after", state)
+            .with("counts", ending::counts(&pods))
+            .with("pods", pods)
+    }
+
+    /// What is seen on the way: a pod that came to the node, or a change of the node itself.
+    fn other(&mut self, moves: &mut Moves, other: Other) -> Option<String> {
+        match other {
+            Other::Pod(pod) => {
+                self.newcomer(*pod, moves);
+                None
+            }
+            Other::Node(None) => Some("the node was deleted meanwhile".to_owned()),
+            Other::Node(Some(node)) if node.metadata.uid != self.node.metadata.uid => {
+                Some("the node was replaced meanwhile".to_owned())
+            }
+            Other::Node(Some(node)) if !is_unschedulable(&node) => {
+                Some("somebody uncordoned the node meanwhile".to_owned())
+            }
+            Other::Node(Some(_)) => None,
+        }
+    }
+
+    /// A pod that was on its way to the node when it was cordoned is evicted too. One that its controller puts there
+    /// whatever the scheduler says is not: it would come again and again.
+    fn newcomer(&mut self, pod: Pod, moves: &mut Moves) {
+        if self.kept.iter().any(|it| it["uid"] == *pod.uid) {
+            return;
+        }
+        let lot = self.daemons.lot(&pod, Rules::from(self.it));
+        let is_back = pod
+            .controller
+            .as_ref()
+            .is_some_and(|it| moves.has_moved_one_of(it));
+        match lot {
+            Ok(Lot::Skip(why)) => self.keep(&pod, why),
+            Ok(Lot::Evict | Lot::Wait) if is_back => moves.add_settled(pod, Fate::Returned),
+            Ok(Lot::Evict | Lot::Wait) => {
+                let group = Group::of(&pod, self.daemons.is_own(&pod));
+                moves.add(pod, group, Instant::now());
+            }
+            Ok(Lot::Refuse(refusals)) => {
+                let details = refusal_details(&refusals);
+                moves.add_settled(pod, Fate::Refused(details));
+            }
+            Err(ended) => {
+                let details = json!({"outcome": "failed", "message": ended.message});
+                moves.add_settled(pod, Fate::Refused(details));
+            }
+        }
+    }
+}
