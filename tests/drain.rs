@@ -2,6 +2,7 @@
 //! on a real cluster.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "tables for people")]
 
 mod common;
 
@@ -81,6 +82,7 @@ fn table(scene: &Scene, result: &Value, expected: &[(&str, &str)]) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 fn the_outcome_of_every_kind_of_pod() {
     let scene = Scene::new();
     let node = scene

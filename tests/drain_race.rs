@@ -1,6 +1,7 @@
 //! The agent's drain beside kubectl's on a real cluster; started by `tests/cluster/drain-race`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "tables for people")]
 
 mod common;
 
@@ -88,7 +89,7 @@ fn set_up(scene: &Scene) {
         }
     });
     scene.on_node(ON_NODE, || {
-        scene.workload("Deployment", "web", ON_NODE, &json!({}))
+        scene.workload("Deployment", "web", ON_NODE, &json!({}));
     });
     scene.cordon(&scene.node, true);
     settles("the node is cordoned", || {
@@ -161,13 +162,15 @@ fn a_drain_takes_half_of_kubectls_time_and_keeps_the_budget() {
     let (out, times) = mpsc::channel();
     println!("| round | by | seconds | healthy pods at least |\n|---|---|---|---|");
     for round in 1..=ROUNDS {
-        let tools: [(&str, &dyn Fn(&Scene)); 2] =
-            [("kubectl", &with_kubectl), ("agent", &with_agent)];
-        for (name, drain) in tools {
+        for name in ["kubectl", "agent"] {
             set_up(&scene);
             let lowest = Lowest::watch(&scene);
             let began = Instant::now();
-            drain(&scene);
+            if name == "kubectl" {
+                with_kubectl(&scene);
+            } else {
+                with_agent(&scene);
+            }
             let took = began.elapsed();
             assert_eq!(scene.pods_on_node().len(), 0);
             let lowest = lowest.end();

@@ -130,6 +130,7 @@ impl Client {
 
     /// A client of the same server with connections of its own, which [`Client::close`] breaks without touching
     /// these: for watches that end with what they are for.
+    #[must_use]
     pub fn apart(&self, stop: Stop) -> Self {
         Self::new(self.access.clone(), stop, self.metrics.clone())
     }

@@ -5,6 +5,7 @@ pub mod credentials;
 pub mod exec;
 pub mod kubeconfig;
 pub mod list;
+pub mod objects;
 pub mod quantity;
 pub mod reflector;
 pub mod request;

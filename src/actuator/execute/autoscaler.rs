@@ -1,6 +1,6 @@
 //! Whether a HorizontalPodAutoscaler scales a deployment: it would undo what an action sets.
 
-use k8s_openapi::api::autoscaling::v1::HorizontalPodAutoscaler;
+use crate::kube::objects::HorizontalPodAutoscaler;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

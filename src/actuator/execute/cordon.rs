@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Node;
+use crate::kube::objects::Node;
 use serde_json::{Value, json};
 
 use super::guarded::{self, Change, Guarded};

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::drain::plan::Group;
 use super::mover::{self, End, Mover, entry, no_thread};
-use super::moves::{Fate, Move, Stage};
+use super::moves::one::{Fate, Move, Stage, never_details};
 use super::pods::{Phase, Pod};
 use super::sight::Sight;
 use crate::actions::outcome::{Reason, Status};
@@ -40,12 +40,12 @@ pub fn execute(it: &EvictPod, context: &Context<'_>) -> Result<Ended, Ended> {
         }
         if let Some((pod, block)) = mover.moves.never().first() {
             let message = format!("pod {} can never be evicted: {}", pod.path(), block.text());
-            let details = super::moves::never_details(block);
+            let details = never_details(block);
             context.metrics.evictions_blocked.inc();
             return Err(about(Ended::precondition(message), pod, &details));
         }
         if context.dry_run {
-            return Ok(plan(&mover)?);
+            return plan(&mover);
         }
         let writes = if was_ending {
             None

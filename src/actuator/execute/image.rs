@@ -3,8 +3,8 @@
 //! A strategic merge patch finds the container by its name, and would add one where there is none of that name: so
 //! the name is looked for first, and the patch holds only for the version in which it was found.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use crate::kube::objects::Deployment;
+use crate::kube::objects::{Container, PodSpec};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 

@@ -8,15 +8,16 @@ use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::kube::objects::Node;
 use crossbeam_channel::select_biased;
-use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use log::{debug, warn};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::eviction::{self, Answer, Answered, Discovery, Version};
-use super::moves::{Moves, Next, Stage};
+use super::moves::one::Stage;
+use super::moves::{Moves, Next};
 use super::pods::{Controller, Pod};
 use super::sight::{News, Sight};
 use crate::actions::outcome::{Reason, Status};
@@ -41,6 +42,8 @@ pub struct Mover<'a, 'c, 'scope, 'env> {
     /// The uids of pods whose step is written down.
     stepped: HashSet<String>,
     settled: usize,
+    /// When MAX_EVICTIONS_PER_MINUTE allows the next eviction, while it allows none.
+    permit_at: Option<Instant>,
 }
 
 /// Why it ended.
@@ -92,6 +95,7 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
             grace,
             stepped: HashSet::new(),
             settled: 0,
+            permit_at: None,
         }
     }
 
@@ -212,9 +216,11 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
                     let Some(writes) = writes else {
                         break End::Aborted("nothing may be written".to_owned());
                     };
-                    if let Some(end) = self.evict(writes, index, again) {
-                        break end;
-                    }
+                    self.evict(writes, index, again);
+                }
+                Next::Wait(_) if self.is_exhausted() => {
+                    let why = "MAX_EVICTIONS_PER_MINUTE leaves no eviction before the deadline";
+                    break End::TimedOut(Some(why));
                 }
                 Next::Wait(until) => {
                     let held_up = self.moves.take_held_up();
@@ -235,6 +241,11 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
         self.context.metrics.evictions_blocked.inc_by(held_up);
         self.write_steps();
         end
+    }
+
+    /// Nothing is under way, and nothing may begin before the deadline.
+    fn is_exhausted(&self) -> bool {
+        self.moves.ending() == 0 && self.permit_at.is_some_and(|it| it >= self.context.deadline)
     }
 
     /// Waits for news; what they say may be the end.
@@ -318,21 +329,20 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
         found.ok().flatten().map(|it| it.spec.replicas.unwrap_or(1))
     }
 
-    fn evict(&mut self, writes: &Writes<'_>, index: usize, again: bool) -> Option<End> {
+    fn evict(&mut self, writes: &Writes<'_>, index: usize, again: bool) {
         if again && !self.still_there(index) {
-            return None;
+            return;
         }
         let permit = match self.context.take_eviction() {
             Ok(permit) => permit,
-            Err(wait) if wait >= self.context.left() && self.moves.ending() == 0 => {
-                let why = "MAX_EVICTIONS_PER_MINUTE leaves no eviction before the deadline";
-                return Some(End::TimedOut(Some(why)));
-            }
             Err(wait) => {
-                self.moves.pause(Instant::now() + wait);
-                return None;
+                let at = Instant::now() + wait;
+                self.permit_at = Some(at);
+                self.moves.pause(at);
+                return;
             }
         };
+        self.permit_at = None;
         let mut answered = self.send(writes, index);
         if answered.answer == Answer::WrongVersion && self.api == Version::V1 {
             self.api = Version::V1Beta1;
@@ -353,7 +363,6 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
             self.context.give_back_eviction(permit);
         }
         self.moves.answered(index, answered, Instant::now());
-        None
     }
 
     fn send(&self, writes: &Writes<'_>, index: usize) -> Answered {

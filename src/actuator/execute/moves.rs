@@ -8,15 +8,16 @@
 //!   `--------(news, time)------'  `--(never)--'
 //! ```
 
+pub mod one;
+
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
-
-use serde_json::{Value, json};
 
 use super::budgets::{Block, Budget, Budgets, Key, Verdict};
 use super::drain::plan::Group;
 use super::eviction::{Answer, Answered};
 use super::pods::{Controller, Phase, Pod};
+use one::{Fate, Move, Stage};
 
 /// A held pod is asked for again after this even without news: what we know of its budget may be wrong.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -28,82 +29,16 @@ const RETRY_MOST: Duration = Duration::from_secs(5);
 const THROTTLED: Duration = Duration::from_secs(1);
 /// Tries of an eviction that the server answers with 500: it may pass, but mostly does not.
 const TRIES_OF_500: u32 = 4;
-/// A pod that takes so much longer to end than its grace period is stuck.
-const STUCK: Duration = Duration::from_mins(1);
 
 /// All pods that one action moves.
 pub struct Moves {
-    moves: Vec<Move>,
+    pods: Vec<Move>,
     budgets: Budgets,
     /// How many pods a controller wants, by its uid; `None` where that cannot be known.
     wanted: HashMap<String, Option<i64>>,
     max_parallel: usize,
     paused_until: Option<Instant>,
     held_up: u64,
-}
-
-/// One pod.
-#[derive(Debug)]
-pub struct Move {
-    /// The pod as it was seen last.
-    pub pod: Pod,
-    /// When its turn comes.
-    pub group: Group,
-    /// How far it is.
-    pub stage: Stage,
-    /// An eviction was sent whose answer was lost: it may have been accepted.
-    maybe: bool,
-    failures: u32,
-    was_asked: bool,
-    block: Option<Block>,
-    last: Option<Answered>,
-}
-
-/// How far a pod is.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Stage {
-    /// To be evicted.
-    Due {
-        /// Not before.
-        at: Instant,
-        /// Whatever the budgets seem to say.
-        ask: bool,
-    },
-    /// A budget holds it; asked again then at the latest.
-    Held {
-        /// When.
-        until: Instant,
-    },
-    /// It is being deleted.
-    Ending {
-        /// By us.
-        ours: bool,
-        /// Since when, as far as we know.
-        since: Instant,
-    },
-    /// Settled.
-    Done(Fate),
-}
-
-/// What became of a pod.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Fate {
-    /// We evicted it, and it is gone.
-    Evicted,
-    /// It is the agent's own: its eviction was accepted, its end we shall not see.
-    Accepted,
-    /// It went without us.
-    Gone,
-    /// Another pod has its name.
-    Replaced,
-    /// Its budgets never allow it.
-    Never(Block),
-    /// Refused for good.
-    Failed(Box<Answered>),
-    /// It came to the node when it was being drained, in the place of one that we evicted.
-    Returned,
-    /// It came to the node when it was being drained, and may not be evicted.
-    Refused(Value),
 }
 
 /// What to do now.
@@ -126,7 +61,7 @@ impl Moves {
     /// None yet; so many at once.
     pub fn new(max_parallel: u32) -> Self {
         Self {
-            moves: Vec::new(),
+            pods: Vec::new(),
             budgets: Budgets::default(),
             wanted: HashMap::new(),
             max_parallel: max_parallel as usize,
@@ -156,7 +91,7 @@ impl Moves {
     }
 
     fn push(&mut self, pod: Pod, group: Group, stage: Stage) {
-        self.moves.push(Move {
+        self.pods.push(Move {
             pod,
             group,
             stage,
@@ -170,7 +105,7 @@ impl Moves {
 
     /// All pods.
     pub fn all(&self) -> &[Move] {
-        &self.moves
+        &self.pods
     }
 
     /// Whether a pod of this uid is one of them.
@@ -181,7 +116,7 @@ impl Moves {
     /// Whether a pod of that controller was evicted.
     pub fn has_moved_one_of(&self, controller: &Controller) -> bool {
         let ours = |it: &&Move| it.is_ours();
-        let mut moved = self.moves.iter().filter(ours);
+        let mut moved = self.pods.iter().filter(ours);
         moved.any(|it| {
             it.pod
                 .controller
@@ -192,18 +127,18 @@ impl Moves {
 
     /// How many are settled.
     pub fn settled(&self) -> usize {
-        self.moves.iter().filter(|it| it.fate().is_some()).count()
+        self.pods.iter().filter(|it| it.fate().is_some()).count()
     }
 
     /// How many an eviction of ours has ended, or is ending.
     pub fn evicted(&self) -> usize {
-        self.moves.iter().filter(|it| it.is_ours()).count()
+        self.pods.iter().filter(|it| it.is_ours()).count()
     }
 
     /// How many are going at this moment.
     pub fn ending(&self) -> usize {
         let ending = |it: &&Move| matches!(it.stage, Stage::Ending { .. });
-        self.moves.iter().filter(ending).count()
+        self.pods.iter().filter(ending).count()
     }
 
     /// How often budgets have held up a pod since the last call.
@@ -213,12 +148,12 @@ impl Moves {
 
     /// What to do now.
     pub fn next(&mut self, now: Instant) -> Next {
-        let unsettled = self.moves.iter().filter(|it| it.fate().is_none());
+        let unsettled = self.pods.iter().filter(|it| it.fate().is_none());
         let Some(group) = unsettled.map(|it| it.group).min() else {
             return Next::Done;
         };
         // Its own pod takes the agent away: not before all others have gone.
-        if group == Group::Own && !self.moves.iter().all(Move::may_succeed) {
+        if group == Group::Own && !self.pods.iter().all(Move::may_succeed) {
             return Next::Done;
         }
         let mut room = self.max_parallel.saturating_sub(self.in_flight());
@@ -226,8 +161,8 @@ impl Moves {
         if until.is_some() {
             room = 0;
         }
-        for index in 0..self.moves.len() {
-            let it = &mut self.moves[index];
+        for index in 0..self.pods.len() {
+            let it = &mut self.pods[index];
             if it.group != group {
                 continue;
             }
@@ -253,7 +188,7 @@ impl Moves {
                             until = Some(until.map_or(at, |it| it.min(at)));
                         }
                         Verdict::Never(block) => {
-                            self.moves[index].stage = Stage::Done(Fate::Never(block));
+                            self.pods[index].stage = Stage::Done(Fate::Never(block));
                             return self.next(now);
                         }
                     }
@@ -265,17 +200,17 @@ impl Moves {
     }
 
     fn evict(&self, index: usize) -> Next {
-        let again = self.moves[index].was_asked;
+        let again = self.pods[index].was_asked;
         Next::Evict { index, again }
     }
 
     fn in_flight(&self) -> usize {
         let ours = |it: &&Move| matches!(it.stage, Stage::Ending { ours: true, .. });
-        self.moves.iter().filter(ours).count()
+        self.pods.iter().filter(ours).count()
     }
 
     fn verdict(&self, index: usize) -> Verdict {
-        let pod = &self.moves[index].pod;
+        let pod = &self.pods[index].pod;
         let wanted = pod
             .controller
             .as_ref()
@@ -284,7 +219,7 @@ impl Moves {
     }
 
     fn hold(&mut self, index: usize, block: Block, until: Instant) {
-        let it = &mut self.moves[index];
+        let it = &mut self.pods[index];
         // Once for each time that it is held, not for each time that it is asked for in vain.
         if it.block.is_none() {
             self.held_up += 1;
@@ -300,7 +235,7 @@ impl Moves {
 
     /// The server's answer to the eviction of the pod of this index.
     pub fn answered(&mut self, index: usize, answered: Answered, now: Instant) {
-        let it = &mut self.moves[index];
+        let it = &mut self.pods[index];
         it.was_asked = true;
         let later = |failures: u32| {
             let pause = RETRY_FIRST
@@ -330,7 +265,7 @@ impl Moves {
                 let mut block = block.clone();
                 // The server knows best that it is held; by what, the budgets may tell better.
                 if let Verdict::Never(known) = self.verdict(index) {
-                    self.moves[index].stage = Stage::Done(Fate::Never(known));
+                    self.pods[index].stage = Stage::Done(Fate::Never(known));
                     return;
                 }
                 if let (true, Verdict::Held(known)) = (block.numbers.is_none(), self.verdict(index))
@@ -338,7 +273,7 @@ impl Moves {
                     block = known;
                 }
                 let until = now + answered.retry_after.unwrap_or(ASK_AGAIN).max(ASK_AGAIN);
-                for other in self.moves.iter_mut().filter(|it| it.is_held_by(&block)) {
+                for other in self.pods.iter_mut().filter(|it| it.is_held_by(&block)) {
                     other.stage = Stage::Held { until };
                 }
                 self.hold(index, block, until);
@@ -348,7 +283,7 @@ impl Moves {
                     Verdict::Never(block) => block,
                     _ => Block::read(&answered.text),
                 };
-                self.moves[index].stage = Stage::Done(Fate::Never(block));
+                self.pods[index].stage = Stage::Done(Fate::Never(block));
             }
             Answer::Throttled => {
                 it.stage = later(0);
@@ -379,7 +314,7 @@ impl Moves {
                 it.stage = Stage::Done(Fate::Failed(Box::new(answered.clone())));
             }
         }
-        self.moves[index].last = Some(answered);
+        self.pods[index].last = Some(answered);
     }
 
     /// A pod is so now. False if it is none of these.
@@ -387,7 +322,7 @@ impl Moves {
         let Some(index) = self.position(&pod.uid) else {
             return false;
         };
-        let it = &mut self.moves[index];
+        let it = &mut self.pods[index];
         if it.fate().is_some() {
             return true;
         }
@@ -418,8 +353,8 @@ impl Moves {
 
     /// These are all pods there are now.
     pub fn only(&mut self, uids: &HashSet<String>) {
-        for index in 0..self.moves.len() {
-            if !uids.contains(&self.moves[index].pod.uid) {
+        for index in 0..self.pods.len() {
+            if !uids.contains(&self.pods[index].pod.uid) {
                 self.gone(index);
             }
         }
@@ -428,14 +363,14 @@ impl Moves {
     /// Another pod has the name of the one of this index.
     pub fn replaced(&mut self, index: usize) {
         self.gone(index);
-        let it = &mut self.moves[index];
+        let it = &mut self.pods[index];
         if it.stage == Stage::Done(Fate::Gone) {
             it.stage = Stage::Done(Fate::Replaced);
         }
     }
 
     fn gone(&mut self, index: usize) {
-        let it = &mut self.moves[index];
+        let it = &mut self.pods[index];
         let fate = match it.stage {
             Stage::Ending { ours: true, .. } => Fate::Evicted,
             Stage::Done(_) => return,
@@ -465,13 +400,13 @@ impl Moves {
     }
 
     fn selected_by(&self, budget: &Budget) -> HashSet<String> {
-        let selected = self.moves.iter().filter(|it| budget.selects(&it.pod));
+        let selected = self.pods.iter().filter(|it| budget.selects(&it.pod));
         selected.map(|it| it.pod.uid.clone()).collect()
     }
 
     /// A controller, and its namespace, on whose number of pods a verdict depends and which is not known yet.
     pub fn unresolved(&self) -> Option<(String, Controller)> {
-        let open = self.moves.iter().filter(|it| it.is_open());
+        let open = self.pods.iter().filter(|it| it.is_open());
         let asks = open.filter_map(|it| Some((&it.pod.namespace, self.budgets.asks_for(&it.pod)?)));
         let mut unknown = asks.filter(|(_, it)| !self.wanted.contains_key(&it.uid));
         unknown
@@ -487,13 +422,13 @@ impl Moves {
 
     /// Held pods of which the news may have made free ones, or lost ones.
     fn recheck(&mut self, now: Instant, is_meant: impl Fn(usize, &Move) -> bool) {
-        for index in 0..self.moves.len() {
-            let it = &self.moves[index];
+        for index in 0..self.pods.len() {
+            let it = &self.pods[index];
             if matches!(it.stage, Stage::Held { .. }) && is_meant(index, it) {
                 match self.verdict(index) {
-                    Verdict::Held(block) => self.moves[index].block = Some(block),
+                    Verdict::Held(block) => self.pods[index].block = Some(block),
                     Verdict::Free | Verdict::Never(_) => {
-                        self.moves[index].stage = Stage::Due {
+                        self.pods[index].stage = Stage::Due {
                             at: now,
                             ask: false,
                         };
@@ -505,8 +440,8 @@ impl Moves {
 
     /// The pods that their budgets never allow to go, as far as is known.
     pub fn never(&self) -> Vec<(&Pod, Block)> {
-        let open = (0..self.moves.len()).filter(|it| self.moves[*it].is_open());
-        let judged = open.map(|it| (&self.moves[it].pod, self.verdict(it)));
+        let open = (0..self.pods.len()).filter(|it| self.pods[*it].is_open());
+        let judged = open.map(|it| (&self.pods[it].pod, self.verdict(it)));
         let never = judged.filter_map(|(pod, verdict)| match verdict {
             Verdict::Never(block) => Some((pod, block)),
             Verdict::Free | Verdict::Held(_) => None,
@@ -515,128 +450,8 @@ impl Moves {
     }
 
     fn position(&self, uid: &str) -> Option<usize> {
-        self.moves.iter().position(|it| it.pod.uid == uid)
+        self.pods.iter().position(|it| it.pod.uid == uid)
     }
-}
-
-impl Move {
-    /// What became of it, if that is settled.
-    pub fn fate(&self) -> Option<&Fate> {
-        match &self.stage {
-            Stage::Done(fate) => Some(fate),
-            _ => None,
-        }
-    }
-
-    /// Whether an eviction of ours has ended it, or is ending it.
-    pub fn is_ours(&self) -> bool {
-        matches!(
-            self.stage,
-            Stage::Ending { ours: true, .. } | Stage::Done(Fate::Evicted | Fate::Accepted)
-        )
-    }
-
-    /// Settled as the action wants it, or open.
-    pub fn may_succeed(&self) -> bool {
-        self.fate().is_none_or(Fate::is_good)
-    }
-
-    /// What holds it, if it is held.
-    pub fn block(&self) -> Option<&Block> {
-        match &self.stage {
-            Stage::Done(Fate::Never(block)) => Some(block),
-            Stage::Done(_) | Stage::Ending { .. } => None,
-            Stage::Due { .. } | Stage::Held { .. } => self.block.as_ref(),
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Due { .. } | Stage::Held { .. })
-    }
-
-    fn is_held_by(&self, block: &Block) -> bool {
-        matches!(self.stage, Stage::Held { .. })
-            && self
-                .block
-                .as_ref()
-                .is_some_and(|it| it.budgets == block.budgets)
-    }
-
-    /// What `details` say of it, when the action ends at `now`: its outcome, and why.
-    pub fn details(&self, now: Instant) -> Value {
-        let plain = |outcome: &str| json!({"outcome": outcome});
-        match &self.stage {
-            Stage::Done(fate) => fate.details(),
-            Stage::Ending { since, .. } => {
-                let grace = Duration::from_secs(self.pod.ending.unwrap_or_default());
-                let is_stuck = now.saturating_duration_since(*since) > grace + STUCK;
-                let outcome = if is_stuck {
-                    "stuck_terminating"
-                } else {
-                    "terminating"
-                };
-                let mut details = plain(outcome);
-                if !self.pod.finalizers.is_empty() {
-                    details["finalizers"] = json!(self.pod.finalizers);
-                }
-                details
-            }
-            Stage::Due { .. } | Stage::Held { .. } => match (&self.block, &self.last) {
-                (Some(block), _) => {
-                    json!({"outcome": "blocked", "never": false, "budget": block.details(), "message": block.text()})
-                }
-                (None, Some(last)) => {
-                    json!({"outcome": "timed_out", "message": last.text, "status": last.status})
-                }
-                (None, None) => plain("not_tried"),
-            },
-        }
-    }
-}
-
-impl Fate {
-    /// Whether the pod is out of the way.
-    pub fn is_good(&self) -> bool {
-        matches!(
-            self,
-            Self::Evicted | Self::Accepted | Self::Gone | Self::Replaced
-        )
-    }
-
-    fn details(&self) -> Value {
-        match self {
-            Self::Evicted => json!({"outcome": "evicted"}),
-            Self::Accepted => {
-                json!({"outcome": "evicted", "message": "the agent's own pod: its end is not waited for"})
-            }
-            Self::Gone => json!({"outcome": "already_gone"}),
-            Self::Replaced => json!({"outcome": "replaced"}),
-            Self::Never(block) => never_details(block),
-            Self::Failed(answered) => {
-                let outcome = match answered.answer {
-                    Answer::Forbidden => "forbidden",
-                    _ => "failed",
-                };
-                json!({"outcome": outcome, "message": answered.text, "status": answered.status})
-            }
-            Self::Returned => {
-                let message =
-                    "it came in the place of an evicted pod: its controller puts it on this node";
-                json!({"outcome": "returned", "message": message})
-            }
-            Self::Refused(details) => details.clone(),
-        }
-    }
-}
-
-/// What `details` say of a pod that its budgets never allow to go.
-pub fn never_details(block: &Block) -> Value {
-    let outcome = if block.budgets.len() == 1 {
-        "blocked"
-    } else {
-        "pdb_misconfigured"
-    };
-    json!({"outcome": outcome, "never": true, "budget": block.details(), "message": block.text()})
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! pass for ours. So the API server's own record is asked too: `managedFields` name who wrote `spec.unschedulable`
 //! (Kubernetes documentation, "Field Management").
 
-use k8s_openapi::api::core::v1::Node;
+use crate::kube::objects::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::actions::id::EnvelopeId;

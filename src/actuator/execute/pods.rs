@@ -12,6 +12,7 @@ pub type Labels = BTreeMap<String, String>;
 
 /// The facts of one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Pod {
     /// Its namespace.
     pub namespace: String,

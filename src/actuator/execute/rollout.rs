@@ -1,7 +1,7 @@
 //! How far a deployment's rollout is: the predicate of `kubectl rollout status`, with the numbers compared to what
 //! is wanted.
 
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
+use crate::kube::objects::{Deployment, DeploymentCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// The reason of a deployment's Progressing condition when `progressDeadlineSeconds` are over.

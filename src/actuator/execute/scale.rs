@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use k8s_openapi::api::apps::v1::Deployment;
+use crate::kube::objects::Deployment;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 

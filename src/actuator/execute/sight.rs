@@ -6,8 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, Scope};
 
+use crate::kube::objects::Node;
 use crossbeam_channel::{Receiver, Sender, bounded};
-use k8s_openapi::api::core::v1::Node;
 use serde::Deserialize;
 
 use super::budgets::{Budget, BudgetObject, Key};

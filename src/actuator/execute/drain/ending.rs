@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::Node;
+use crate::kube::objects::Node;
 use serde_json::{Value, json};
 
 use crate::actions::outcome::{Reason, Status};
@@ -11,7 +11,8 @@ use crate::actions::params::{DrainNode, OnFailure};
 use crate::actuator::context::{Context, Ended, Writes};
 use crate::actuator::execute::cordon::{self, Undo, Undone};
 use crate::actuator::execute::mover::{End, entry};
-use crate::actuator::execute::moves::{Move, Moves};
+use crate::actuator::execute::moves::Moves;
+use crate::actuator::execute::moves::one::Move;
 
 /// A drain that has ended.
 pub(super) struct Ending<'a, 'c> {
@@ -77,7 +78,7 @@ impl Ending<'_, '_> {
         } else {
             Status::Failed
         };
-        let first = left.first().map(|it| self.why(it)).unwrap_or_default();
+        let first = left.first().map(|it| Self::why(it)).unwrap_or_default();
         match end {
             End::Stopped if left.is_empty() => Ended::succeeded(done),
             End::Stopped => Ended::interrupted(format!("{done} when the agent was told to stop")),
@@ -109,7 +110,7 @@ impl Ending<'_, '_> {
         }
     }
 
-    fn why(&self, it: &Move) -> String {
+    fn why(it: &Move) -> String {
         let details = it.details(Instant::now());
         let text = |name: &str| details[name].as_str().map(str::to_owned);
         let why = text("message")

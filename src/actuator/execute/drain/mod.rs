@@ -10,12 +10,13 @@ pub mod plan;
 use std::thread;
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::Node;
+use crate::kube::objects::Node;
 use serde_json::{Value, json};
 
 use super::cordon::{self, Ownership, is_unschedulable};
 use super::mover::{self, Mover, Other, entry, no_thread};
-use super::moves::{Fate, Moves, never_details};
+use super::moves::Moves;
+use super::moves::one::{Fate, never_details};
 use super::pods::Pod;
 use super::sight::Sight;
 use crate::actions::params::DrainNode;
@@ -133,7 +134,21 @@ impl Drain<'_, '_> {
         let pods = mover.listed_pods()?;
         let mut refused = self.classify(pods, &mut mover.moves)?;
         // Also where it is refused already: whoever reads the list wants all of it.
-        mover.learn_budgets(&mut |_, _| None)?;
+        let mut early = Vec::new();
+        mover.learn_budgets(&mut |_, other| {
+            if let Other::Pod(pod) = other {
+                early.push(*pod);
+            }
+            None
+        })?;
+        let is_listed = |uid: &str| {
+            let listed = |them: &[Value]| them.iter().any(|it| it["uid"] == *uid);
+            listed(&refused) || listed(&self.kept) || mover.moves.knows(uid)
+        };
+        early.retain(|it| !is_listed(&it.uid));
+        early.sort_by(|a, b| a.uid.cmp(&b.uid));
+        early.dedup_by(|a, b| a.uid == b.uid);
+        refused.extend(self.classify(early, &mut mover.moves)?);
         let never = mover.moves.never();
         refused.extend((never.iter()).map(|(pod, block)| entry(pod, &never_details(block))));
         self.context
@@ -141,7 +156,7 @@ impl Drain<'_, '_> {
             .evictions_blocked
             .inc_by(never.len() as u64);
         if !refused.is_empty() {
-            return Err(self.refusal(refused, &mover.moves));
+            return Err(self.refusal(&refused, &mover.moves));
         }
         let is_cordoned = is_unschedulable(&self.node);
         if is_cordoned && mover.moves.all().is_empty() {
@@ -205,7 +220,7 @@ impl Drain<'_, '_> {
     }
 
     /// The end of a drain that must not begin, with what would have become of each pod.
-    fn refusal(&self, refused: Vec<Value>, moves: &Moves) -> Ended {
+    fn refusal(&self, refused: &[Value], moves: &Moves) -> Ended {
         let names: Vec<String> = (refused.iter())
             .map(|it| {
                 let text = |name: &str| it[name].as_str().unwrap_or_default();
@@ -228,7 +243,7 @@ impl Drain<'_, '_> {
             .iter()
             .map(|it| entry(&it.pod, &json!({"outcome": "not_tried"})));
         let mut pods: Vec<Value> = waiting.filter(|it| !is_refused(it)).collect();
-        pods.splice(0..0, refused.clone());
+        pods.splice(0..0, refused.iter().cloned());
         self.unchanged(Ended::precondition(message), pods)
     }
 

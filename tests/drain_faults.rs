@@ -1,0 +1,322 @@
+//! Evictions and an API server that fails, on the simulated cluster alone: its pods are gone as soon as they are
+//! evicted, and no controller changes anything.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::agent::{Agent, Setup};
+use sandbox::apiserver::{ApiServer, Effect, Fault, Options};
+use sandbox::backend::{self, Backend, NewAction};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+struct World {
+    server: ApiServer,
+    backend: Backend,
+    setup: Setup,
+    _folder: TempDir,
+}
+
+impl World {
+    /// A server of this version with one node and so many pods on it.
+    fn of(version: &str, pods: usize) -> Self {
+        let server = ApiServer::start(Options {
+            version: version.to_owned(),
+            delete_pods_at_once: true,
+            ..Options::default()
+        });
+        let server = server.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = server.kubeconfig(folder.path()).unwrap();
+        server.create(
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n-1"}, "spec": {}}),
+        );
+        for number in 0..pods {
+            server.create(pod(&format!("web-{number}")));
+        }
+        let backend = Backend::start(backend::Options::default()).unwrap();
+        let setup = Setup::new(&kubeconfig, &backend);
+        Self {
+            server,
+            backend,
+            setup,
+            _folder: folder,
+        }
+    }
+
+    fn new(pods: usize) -> Self {
+        Self::of("v1.20.2", pods)
+    }
+
+    fn drain(&self, params: &[(&str, Value)]) -> Value {
+        let mut all = json!({"node": "n-1", "timeout_seconds": 20});
+        for (name, value) in params {
+            all[name] = value.clone();
+        }
+        let new = NewAction {
+            cluster_id: Some("test-cluster".to_owned()),
+            ..NewAction::new("drain_node", all)
+        };
+        let id = self.backend.create_action(&new).unwrap().id;
+        let came = self
+            .backend
+            .wait_for(Duration::from_mins(1), |it| it.result(&id).is_some());
+        assert!(came, "no result");
+        self.backend.result(&id).unwrap()
+    }
+
+    fn evictions(&self) -> usize {
+        let entries = self.server.audit().entries();
+        entries
+            .iter()
+            .filter(|it| it.resource == "pods/eviction")
+            .count()
+    }
+
+    fn finish(&self, mut agent: Agent) {
+        agent.stop();
+        self.backend.assert_no_violations();
+    }
+}
+
+fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": name, "namespace": "default", "labels": {"app": "web"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u", "controller": true}],
+        },
+        "spec": {"nodeName": "n-1", "containers": [{"name": "main", "image": "app:1"}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    })
+}
+
+fn count(result: &Value, outcome: &str) -> u64 {
+    result["details"]["counts"][outcome].as_u64().unwrap_or(0)
+}
+
+#[test]
+fn servers_of_all_ages_take_the_evictions() {
+    for version in ["v1.20.2", "v1.21.9", "v1.22.0", "v1.25.3", "v1.33.1"] {
+        let world = World::of(version, 3);
+        let agent = world.setup.start();
+        let result = world.drain(&[]);
+        assert_eq!(result["status"], "succeeded", "{version}: {result:#}");
+        assert_eq!(count(&result, "evicted"), 3);
+        assert_eq!(
+            world.evictions(),
+            3,
+            "{version}: no version was tried in vain"
+        );
+        world.finish(agent);
+    }
+}
+
+#[test]
+fn throttling_is_waited_for_as_it_is_asked_and_blames_no_budget() {
+    let world = World::new(3);
+    let effect = Effect::Text {
+        code: 429,
+        retry_after: Some("1".to_owned()),
+        text: "Too many requests, please try again later.".to_owned(),
+    };
+    world
+        .server
+        .set_fault(Fault::on("create", "pods/eviction", effect).times(2));
+    let agent = world.setup.start();
+    let began = Instant::now();
+    let result = world.drain(&[]);
+    assert_eq!(result["status"], "succeeded", "{result:#}");
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    assert_eq!(world.evictions(), 5);
+    assert_eq!(
+        agent.metric("kubernetes_agent_evictions_blocked_total"),
+        Some(0.0)
+    );
+    let throttled = agent.metric("kubernetes_agent_evictions_total{outcome=\"throttled\"}");
+    assert_eq!(throttled, Some(2.0));
+    world.finish(agent);
+}
+
+#[test]
+fn a_server_that_fails_for_a_while_is_asked_again() {
+    for effect in [
+        Effect::Status {
+            code: 503,
+            retry_after: None,
+        },
+        Effect::Status {
+            code: 500,
+            retry_after: None,
+        },
+        Effect::Garbage,
+    ] {
+        let world = World::new(3);
+        world
+            .server
+            .set_fault(Fault::on("create", "pods/eviction", effect.clone()).times(3));
+        let agent = world.setup.start();
+        let result = world.drain(&[]);
+        assert_eq!(result["status"], "succeeded", "{effect:?}: {result:#}");
+        assert_eq!(count(&result, "evicted"), 3);
+        world.finish(agent);
+    }
+}
+
+#[test]
+fn an_answer_that_is_lost_is_no_second_eviction() {
+    let world = World::new(3);
+    world
+        .server
+        .set_fault(Fault::on("create", "pods/eviction", Effect::Cut(10)));
+    let agent = world.setup.start();
+    let result = world.drain(&[]);
+    assert_eq!(result["status"], "succeeded", "{result:#}");
+    assert_eq!(count(&result, "evicted"), 3);
+    assert_eq!(world.evictions(), 3);
+    world.finish(agent);
+}
+
+#[test]
+fn what_fails_for_good_is_said_at_once() {
+    let world = World::new(2);
+    world.server.deny("create", "pods/eviction");
+    let agent = world.setup.start();
+    let began = Instant::now();
+    let result = world.drain(&[("on_failure", json!("restore"))]);
+    assert_eq!(
+        (&result["status"], &result["reason"]),
+        (&json!("failed"), &json!("forbidden")),
+        "{result:#}"
+    );
+    assert_eq!(count(&result, "forbidden"), 2);
+    assert_eq!(result["details"]["restored"], true);
+    assert!(began.elapsed() < Duration::from_secs(15));
+    world.finish(agent);
+}
+
+#[test]
+fn budgets_that_cannot_be_read_are_known_by_the_servers_answers() {
+    let world = World::new(2);
+    world.server.deny("list", "poddisruptionbudgets");
+    world.server.create(json!({
+        "apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web", "namespace": "default", "generation": 1},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+        "status": {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2},
+    }));
+    let agent = world.setup.start();
+    let result = world.drain(&[("timeout_seconds", json!(3))]);
+    assert_eq!(
+        (&result["status"], &result["reason"]),
+        (&json!("partial"), &json!("timed_out")),
+        "{result:#}"
+    );
+    assert_eq!(
+        (count(&result, "evicted"), count(&result, "blocked")),
+        (1, 1)
+    );
+    assert_eq!(
+        result["details"]["pods"][0]["budget"]["budgets"],
+        json!(["web"])
+    );
+    world.finish(agent);
+}
+
+#[test]
+fn no_more_evictions_a_minute_than_are_allowed() {
+    let mut world = World::new(4);
+    world.setup = world.setup.with("MAX_EVICTIONS_PER_MINUTE", "3");
+    let agent = world.setup.start();
+    let began = Instant::now();
+    let result = world.drain(&[]);
+    assert_eq!(
+        (&result["status"], &result["reason"]),
+        (&json!("partial"), &json!("timed_out")),
+        "{result:#}"
+    );
+    assert_eq!(
+        (count(&result, "evicted"), count(&result, "not_tried")),
+        (3, 1)
+    );
+    assert!(
+        result["message"]
+            .as_str()
+            .unwrap()
+            .contains("MAX_EVICTIONS_PER_MINUTE"),
+        "{result}"
+    );
+    // It is not waited for in vain.
+    assert!(began.elapsed() < Duration::from_secs(15));
+    world.finish(agent);
+}
+
+#[test]
+fn a_server_that_restarts_in_the_middle_is_found_again() {
+    let world = World::new(2);
+    let held = json!({"metadata": {"finalizers": ["kubernetes-agent.test/hold"]}});
+    world.server.patch("pods", "default", "web-1", &held);
+    let agent = world.setup.start();
+    let result = std::thread::scope(|scope| {
+        let drain = scope.spawn(|| world.drain(&[]));
+        common::eventually("one pod is gone", || {
+            world.server.get("pods", "default", "web-0").is_none()
+        });
+        common::eventually("the other is ending", || {
+            let pod = world.server.get("pods", "default", "web-1").unwrap();
+            !pod["metadata"]["deletionTimestamp"].is_null()
+        });
+        world.server.stop();
+        world.server.patch(
+            "pods",
+            "default",
+            "web-1",
+            &json!({"metadata": {"finalizers": null}}),
+        );
+        world.server.compact();
+        world.server.restart().unwrap();
+        let gone = ureq::delete(format!(
+            "{}/api/v1/namespaces/default/pods/web-1?gracePeriodSeconds=0",
+            world.server.url()
+        ))
+        .header(
+            "authorization",
+            format!("Bearer {}", world.server.token().unwrap()),
+        )
+        .call();
+        assert!(gone.is_ok(), "{gone:?}");
+        drain.join().unwrap()
+    });
+    assert_eq!(result["status"], "succeeded", "{result:#}");
+    assert_eq!(count(&result, "evicted"), 2);
+    world.finish(agent);
+}
+
+#[test]
+fn the_agents_own_pod_goes_last_and_the_result_arrives() {
+    let mut world = World::new(3);
+    let own = json!({"spec": {"volumes": [{"name": "state", "emptyDir": {}}]}});
+    world.server.patch("pods", "default", "web-0", &own);
+    world.setup = world
+        .setup
+        .with("POD_NAMESPACE", "default")
+        .with("POD_NAME", "web-0");
+    let agent = world.setup.start();
+    let result = world.drain(&[]);
+    assert_eq!(result["status"], "succeeded", "{result:#}");
+    let entries = world.server.audit().entries();
+    let evicted: Vec<_> = (entries.iter())
+        .filter(|it| it.resource == "pods/eviction")
+        .map(|it| it.name.clone())
+        .collect();
+    assert_eq!(
+        evicted.last().map(String::as_str),
+        Some("web-0"),
+        "{evicted:?}"
+    );
+    assert_eq!(evicted.len(), 3);
+    world.finish(agent);
+}
