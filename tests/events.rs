@@ -176,8 +176,6 @@ fn what_was_delivered_is_remembered_over_the_agents_restart() {
 fn a_series_counts_as_the_count() {
     let cluster = AnyCluster::start();
     let backend = Backend::start(Options::default()).unwrap();
-    let setup = Setup::new(cluster.kubeconfig(), &backend);
-    let mut agent = setup.start();
     let path = format!(
         "/apis/events.k8s.io/v1/namespaces/{}/events",
         cluster.namespace()
@@ -198,9 +196,10 @@ fn a_series_counts_as_the_count() {
     else {
         // The simulation serves core/v1 alone.
         assert!(!cluster.is_real(), "the real one takes it");
-        agent.stop();
         return;
     };
+    let setup = Setup::new(cluster.kubeconfig(), &backend);
+    let mut agent = setup.start();
     let found = || {
         backend
             .samples_of(Kind::Event)
