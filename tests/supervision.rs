@@ -31,8 +31,8 @@ fn running(agent: &Agent, component: &str) -> bool {
     agent.metric(&name) == Some(1.0)
 }
 
-#[test]
-fn every_component_survives_a_panic() {
+/// Each of these panics in turn, is seen to, and runs again.
+fn survive(components: &[&str]) {
     let cluster = Cluster::with(3, 50);
     let backend = Backend::start(Options::default()).unwrap();
     let setup = Setup::new(cluster.kubeconfig(), &backend);
@@ -40,17 +40,7 @@ fn every_component_survives_a_panic() {
     let setup = setup.with("KUBERNETES_AGENT_TEST_PANIC", &hook);
     let mut agent = setup.start();
     eventually("the first cycle", || backend.sample_count(Kind::Pod) >= 50);
-    for component in [
-        "collector",
-        "uplink_1",
-        "uplink_2",
-        "heartbeat",
-        "http",
-        "watch_pods",
-        "watch_nodes",
-        "watch_replicasets",
-        "watch_events",
-    ] {
+    for component in components {
         assert_eq!(restarts(&agent, component), Some(0.0), "{component}");
         panic_in(&setup, component);
         // A watch shows a sign of life when it hears of a change, or begins anew.
@@ -77,4 +67,29 @@ fn every_component_survives_a_panic() {
     });
     agent.stop();
     backend.assert_no_violations();
+}
+
+#[test]
+fn what_collects_and_delivers_survives_a_panic() {
+    survive(&["collector", "uplink_1", "uplink_2"]);
+}
+
+#[test]
+fn what_tells_of_the_agent_survives_a_panic() {
+    survive(&["heartbeat", "http"]);
+}
+
+#[test]
+fn watches_survive_a_panic() {
+    survive(&[
+        "watch_pods",
+        "watch_nodes",
+        "watch_replicasets",
+        "watch_events",
+    ]);
+}
+
+#[test]
+fn what_acts_survives_a_panic() {
+    survive(&["poller", "reporter", "websocket_client"]);
 }
