@@ -7,14 +7,22 @@ use super::*;
 use crate::actions::known::KEPT_AFTER_EXPIRY_SECONDS;
 
 fn open(folder: &Path) -> (Journal, Recovered) {
+    try_open(folder).expect("it opens")
+}
+
+fn try_open(folder: &Path) -> Result<(Journal, Recovered), JournalError> {
+    open_at(folder, NOW)
+}
+
+fn open_at(folder: &Path, now: i64) -> Result<(Journal, Recovered), JournalError> {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     loop {
-        match Journal::open(folder, Disk, NOW) {
+        match Journal::open(folder, Disk, now) {
             // A process that another test is starting has a copy of every descriptor for a moment, locks included.
             Err(JournalError::Locked) if std::time::Instant::now() < deadline => {
                 std::thread::yield_now();
             }
-            opened => return opened.expect("it opens"),
+            opened => return opened,
         }
     }
 }
@@ -269,7 +277,7 @@ fn a_few_damaged_files_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     for n in 0..6 {
         fs::write(folder.path().join("journal"), "damaged").unwrap();
-        drop(Journal::open(folder.path(), Disk, NOW + n).unwrap());
+        drop(open_at(folder.path(), NOW + n).unwrap());
     }
     let mut names = Disk.list(folder.path()).unwrap();
     names.sort();
@@ -558,7 +566,7 @@ fn a_folder_that_cannot_be_made_is_a_typed_error() {
     let parent = tempfile::tempdir().unwrap();
     let file = parent.path().join("file");
     fs::write(&file, "").unwrap();
-    let opened = Journal::open(&file.join("state"), Disk, NOW).map(|_| ());
+    let opened = try_open(&file.join("state")).map(|_| ());
     let Err(JournalError::Unusable(fault)) = opened else {
         panic!("{opened:?}")
     };

@@ -4,7 +4,7 @@ use sandbox::backend::{ChannelMode, NewSettings};
 use serde_json::{Value, json};
 
 use super::World;
-use super::common::{eventually, settles};
+use crate::common::{eventually, settles};
 
 impl World {
     fn settings(&self, settings: Value) -> String {

@@ -9,9 +9,9 @@ use std::thread;
 use sandbox::backend::{Backend, Options};
 use sandbox::tls::Authority;
 
-use super::common::agent::Setup;
-use super::common::cluster::Cluster;
-use super::common::eventually;
+use crate::common::agent::Setup;
+use crate::common::cluster::Cluster;
+use crate::common::eventually;
 
 /// A proxy that tunnels for who knows the password, and writes down what it was asked.
 struct Proxy {

@@ -6,7 +6,7 @@ use sandbox::backend::{ClosedBy, NewAction};
 use serde_json::json;
 
 use super::World;
-use super::common::{SOON, eventually};
+use crate::common::{SOON, eventually};
 
 /// From the backend's push to its grant of the claim, the last thing before the first request to the cluster.
 #[test]

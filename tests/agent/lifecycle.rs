@@ -1,14 +1,10 @@
 //! The agent's life: registered, forgotten, registered again, and a stop that is quick however busy it is.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::time::Duration;
 
-use common::agent::Setup;
-use common::cluster::Cluster;
-use common::eventually;
+use crate::common::agent::Setup;
+use crate::common::cluster::Cluster;
+use crate::common::eventually;
 use sandbox::apiserver::{Effect, Fault as ApiFault};
 use sandbox::backend::{Backend, Endpoint, FaultKind, Kind, Options};
 

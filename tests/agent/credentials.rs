@@ -1,14 +1,10 @@
 //! Keys: read again when their files change, never shown to anybody.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::fs;
 
-use common::agent::{Agent, Setup};
-use common::cluster::Cluster;
-use common::eventually;
+use crate::common::agent::{Agent, Setup};
+use crate::common::cluster::Cluster;
+use crate::common::eventually;
 use sandbox::apiserver::{Effect, Fault as ApiFault};
 use sandbox::backend::{Backend, Endpoint, FaultKind, Kind, Options};
 

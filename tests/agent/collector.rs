@@ -1,17 +1,13 @@
 //! What the agent sees of a cluster is what arrives at the backend: every pod and node once a cycle, with the values
 //! that the API holds.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use common::agent::Setup;
-use common::any_cluster::AnyCluster;
-use common::cluster::Cluster;
-use common::{eventually, expected, settles};
+use crate::common::agent::Setup;
+use crate::common::any_cluster::AnyCluster;
+use crate::common::cluster::Cluster;
+use crate::common::{eventually, expected, settles};
 use sandbox::apiserver::{Availability, Effect, Fault, MetricsMode};
 use sandbox::backend::{Backend, Cycle, Kind, Options, Sample};
 use serde_json::{Value, json};

@@ -1,14 +1,10 @@
 //! A component that panics runs again within its back-off, and everybody who looks sees the restart.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::fs;
 
-use common::agent::{Agent, Setup};
-use common::cluster::Cluster;
-use common::eventually;
+use crate::common::agent::{Agent, Setup};
+use crate::common::cluster::Cluster;
+use crate::common::eventually;
 use sandbox::backend::{Backend, Kind, Options};
 
 /// Makes `component` panic once.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sandbox::backend::{Attack, ClosedBy, Endpoint, Fault, FaultKind};
 
 use super::World;
-use super::common::eventually;
+use crate::common::eventually;
 
 /// Resident memory may grow by so much over all attacks.
 const GROWTH: u64 = 2 << 20;

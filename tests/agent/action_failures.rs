@@ -1,12 +1,8 @@
 //! Actions that do not go well: rollouts that do not end, stops and crashes amid them, an API server that forbids,
 //! conflicts or loses its answers.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
-use common::actions::World;
-use common::{eventually, settles};
+use crate::common::actions::World;
+use crate::common::{eventually, settles};
 use sandbox::apiserver::{Effect, Fault};
 use sandbox::backend::NewAction;
 use serde_json::json;

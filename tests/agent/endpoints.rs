@@ -1,14 +1,10 @@
 //! What the agent says of itself over HTTP.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::collections::HashSet;
 
-use common::agent::Setup;
-use common::cluster::Cluster;
-use common::eventually;
+use crate::common::agent::Setup;
+use crate::common::cluster::Cluster;
+use crate::common::eventually;
 use sandbox::backend::{Backend, Endpoint, Fault, Kind, Options};
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sandbox::backend::{ChannelMode, Cut, Endpoint, Fault};
 
 use super::World;
-use super::common::eventually;
+use crate::common::eventually;
 
 /// The last pause that the log states, in seconds.
 fn stated(log: &str, reason: &str) -> Option<f64> {

@@ -18,7 +18,7 @@ use kubernetes_agent::websocket::{self, Target};
 use sandbox::backend::{Backend, ChannelMode, Cut, Options};
 
 use super::World;
-use super::common::{SOON, eventually};
+use crate::common::{SOON, eventually};
 
 /// Numbers as good as random, the same in every run.
 struct Dice(u64);

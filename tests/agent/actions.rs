@@ -1,14 +1,10 @@
 //! Actions from the envelope to the result, the same on the simulated and the real cluster: carried out once, seen
 //! in the API, not repeated where there is nothing to do, and refused where the object is not as expected.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use common::actions::World;
-use common::eventually;
+use crate::common::actions::World;
+use crate::common::eventually;
 use sandbox::backend::NewAction;
 use serde_json::{Value, json};
 

@@ -1,7 +1,5 @@
 //! What must never be part of the agent: an async runtime, OpenSSL, a second TLS or HTTP stack.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::process::Command;
 
 const UNWANTED: [&str; 14] = [

@@ -1,12 +1,8 @@
 //! What is not carried out, whoever asks for it: what is not proven, what is past its time, what the local policy
 //! forbids.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
-use common::actions::{CLUSTER_ID, World};
-use common::{eventually, settles};
+use crate::common::actions::{CLUSTER_ID, World};
+use crate::common::{eventually, settles};
 use sandbox::backend::{ActionState, NewAction};
 use serde_json::{Value, json};
 

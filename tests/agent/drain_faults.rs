@@ -1,13 +1,9 @@
 //! Evictions and an API server that fails, on the simulated cluster alone: its pods are gone as soon as they are
 //! evicted, and no controller changes anything.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::agent::{Agent, Setup};
+use crate::common::agent::{Agent, Setup};
 use sandbox::apiserver::{ApiServer, Effect, Fault, Options};
 use sandbox::backend::{self, Backend, NewAction};
 use serde_json::{Value, json};
@@ -262,10 +258,10 @@ fn a_server_that_restarts_in_the_middle_is_found_again() {
     let agent = world.setup.start();
     let result = std::thread::scope(|scope| {
         let drain = scope.spawn(|| world.drain(&[]));
-        common::eventually("one pod is gone", || {
+        crate::common::eventually("one pod is gone", || {
             world.server.get("pods", "default", "web-0").is_none()
         });
-        common::eventually("the other is ending", || {
+        crate::common::eventually("the other is ending", || {
             let pod = world.server.get("pods", "default", "web-1").unwrap();
             !pod["metadata"]["deletionTimestamp"].is_null()
         });

@@ -1,14 +1,10 @@
 //! A backend that is down, busy, narrow or mad: the agent stays live, recovers by itself, and each batch is held once.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::collections::HashSet;
 
-use common::agent::{Agent, Setup};
-use common::cluster::Cluster;
-use common::eventually;
+use crate::common::agent::{Agent, Setup};
+use crate::common::cluster::Cluster;
+use crate::common::eventually;
 use sandbox::backend::{Backend, Endpoint, Fault, FaultKind, Kind, Options};
 
 const PODS: usize = 50;

@@ -3,16 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "tables for people")]
 
-mod common;
-
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use common::drain::Scene;
-use common::settles;
+use crate::common::drain::Scene;
+use crate::common::settles;
 use serde_json::{Value, json};
 
 const REPLICAS: usize = 12;

@@ -7,9 +7,9 @@ use std::net::TcpListener;
 use sandbox::backend::{Backend, Options};
 use sandbox::tls::{Acceptor, Authority};
 
-use super::common::agent::{Agent, Setup};
-use super::common::cluster::Cluster;
-use super::common::eventually;
+use crate::common::agent::{Agent, Setup};
+use crate::common::cluster::Cluster;
+use crate::common::eventually;
 
 fn backend(acceptor: Acceptor) -> Backend {
     let options = Options {

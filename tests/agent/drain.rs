@@ -4,12 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "tables for people")]
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::drain::Scene;
-use common::{eventually, settles};
+use crate::common::drain::Scene;
+use crate::common::{eventually, settles};
 use serde_json::{Value, json};
 
 /// Holds a pod that is deleted until it is taken away.
@@ -512,7 +510,7 @@ fn nothing_is_evicted_from_a_protected_namespace() {
     let mut scene = Scene::new();
     scene.bare("bare-1", &json!({}));
     let namespace = scene.cluster.namespace().to_owned();
-    scene.setup = common::agent::Setup::new(scene.cluster.kubeconfig(), &scene.backend)
+    scene.setup = crate::common::agent::Setup::new(scene.cluster.kubeconfig(), &scene.backend)
         .with("PROTECTED_NAMESPACES", &namespace);
     let mut agent = scene.agent();
     let denied = scene.act("evict_pod", &scene.evict_params("bare-1", &json!({})));

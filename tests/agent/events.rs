@@ -1,18 +1,14 @@
 //! Each event of the cluster reaches the backend once, whatever happens to the API server and to the agent.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use common::agent::Setup;
-use common::any_cluster::AnyCluster;
-use common::{eventually, settles};
+use crate::common::agent::Setup;
+use crate::common::any_cluster::AnyCluster;
+use crate::common::{eventually, settles};
 use sandbox::backend::{Backend, Kind, Options};
 use serde_json::{Value, json};
 

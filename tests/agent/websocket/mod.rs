@@ -1,10 +1,5 @@
 //! The real-time channel: the agent's process against the reference backend, which cuts, refuses and attacks.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-#[path = "../common/mod.rs"]
-mod common;
-
 mod cuts;
 mod hostile;
 mod proxy;
@@ -13,9 +8,9 @@ mod refused;
 mod settings;
 mod tls;
 
-use common::agent::{Agent, Setup};
-use common::cluster::Cluster;
-use common::eventually;
+use crate::common::agent::{Agent, Setup};
+use crate::common::cluster::Cluster;
+use crate::common::eventually;
 use sandbox::backend::{Backend, NewAction, Options};
 use serde_json::{Value, json};
 
@@ -29,7 +24,12 @@ struct World {
 impl World {
     fn new(nodes: usize) -> Self {
         let cluster = Cluster::with(nodes, 2 * nodes);
-        let backend = Backend::start(Options::default()).unwrap();
+        // Orders are signed whether the agent has registered yet or not.
+        let options = Options {
+            cluster_id: Some("test-cluster".to_owned()),
+            ..Options::default()
+        };
+        let backend = Backend::start(options).unwrap();
         let setup = Setup::new(cluster.kubeconfig(), &backend);
         Self {
             cluster,

@@ -1,13 +1,9 @@
 //! Bad settings: all of them named in one output, no secret among it, and exit code 78.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
-mod common;
-
 use std::time::Duration;
 
-use common::agent::Setup;
-use common::cluster::Cluster;
+use crate::common::agent::Setup;
+use crate::common::cluster::Cluster;
 use sandbox::backend::{Backend, Options};
 
 const BAD_CONFIG: i32 = 78;
