@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_plugin_that_hangs_ends_with_the_agent() {
-        let (exec, access) = sh("sleep 1000");
+        let (exec, access) = sh("exec sleep 1000");
         let (guard, stop) = stop::pair();
         drop(guard);
         assert_eq!(run(&exec, &access, &stop).unwrap_err(), "stopping");
