@@ -18,6 +18,7 @@ mod dependencies;
 mod drain;
 mod drain_faults;
 mod drain_race;
+mod durability;
 mod endpoints;
 mod events;
 mod lifecycle;
