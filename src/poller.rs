@@ -8,7 +8,7 @@ use log::{debug, warn};
 use ureq::http::Method;
 
 use crate::actions::list::parse_list;
-use crate::actuator::inbox::{Inbox, Source};
+use crate::actuator::inbox::{Inbox, Receipt, Source};
 use crate::backend::Client;
 use crate::backend::client::{Body, Call, TOTAL, segment};
 use crate::backend::retry::{Failure, Retry};
@@ -19,7 +19,9 @@ use crate::thread::stop::{Never, Stop};
 use crate::websocket::channel::Channel;
 
 /// Actions asked for at once.
-const LIMIT: u32 = 20;
+const LIMIT: usize = 20;
+/// The pause after a full list of which something was taken, and while the queue is full: more is waiting.
+const MORE: Duration = Duration::from_millis(250);
 
 /// Asks the backend for actions.
 pub struct Poller {
@@ -77,6 +79,9 @@ impl Poller {
     /// One poll; returns the pause that the backend asks for.
     fn poll(&self) -> Result<Option<Duration>, Failure> {
         // What cannot be taken stays at the backend, so there is no need to ask.
+        if !self.inbox.queue.has_room() {
+            return Ok(Some(MORE));
+        }
         if !self.inbox.is_open() {
             return Ok(None);
         }
@@ -98,11 +103,16 @@ impl Poller {
             return Ok(None);
         }
         let list = parse_list(&body).map_err(|err| Failure::Garbled(err.to_string()))?;
+        let is_full = list.envelopes.len() >= LIMIT;
+        let mut has_taken = false;
         for envelope in list.envelopes {
             let receipt = self.inbox.offer(envelope, Source::Polled);
             self.channel.settled(&receipt);
+            has_taken |= matches!(receipt, Receipt::Accepted(_));
             debug!(target: ACTUATOR, "Polled: {receipt:?}");
         }
-        Ok(list.next_poll)
+        // A full list of what was refused or known is no reason to ask for it again at once.
+        let more = (is_full && has_taken).then_some(MORE);
+        Ok(list.next_poll.or(more))
     }
 }
