@@ -1,9 +1,12 @@
 //! The agent put together: every queue and every thread on one screen.
 
+mod failure;
+mod group;
+
+use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
-use std::{fmt, io};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use log::{error, info, warn};
@@ -25,7 +28,7 @@ use crate::collector::Collector;
 use crate::collector::events::{EventMirror, QUEUE};
 use crate::collector::ledger::Ledger;
 use crate::config::Config;
-use crate::health::{Component, Health};
+use crate::health::Health;
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::registration::Registration;
 use crate::http::Endpoints;
@@ -39,11 +42,13 @@ use crate::resources::Resources;
 use crate::settings::{Live, Local};
 use crate::signals::Signals;
 use crate::state_dir::{Mender, StateDir};
-use crate::thread::Threads;
-use crate::thread::stop::{self, Stop};
+use crate::thread::stop::Stop;
 use crate::websocket::channel::Channel;
 use crate::websocket::{self, Target};
 use crate::{backend, ids};
+
+pub use failure::Failure;
+use group::Group;
 
 /// How long the components that gather may take to end before the agent goes on without them.
 const GATHERING: Duration = Duration::from_millis(1500);
@@ -56,33 +61,6 @@ const STRAGGLERS: Duration = Duration::from_millis(300);
 
 const UPLINKS: [&str; IN_FLIGHT] = ["uplink_1", "uplink_2"];
 const ACTUATORS: [&str; WORKERS] = ["actuator", "actuator_2", "actuator_3", "actuator_4"];
-
-/// Why the agent ended by itself.
-#[derive(Debug)]
-pub enum Failure {
-    /// Something that it cannot start without.
-    Start(String),
-    /// A component that failed too often.
-    Hopeless(&'static str),
-    /// STATE_DIR can be used now, which takes a new start.
-    StateDirMended,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start(why) => write!(f, "failed to start: {why}"),
-            Self::Hopeless(name) => write!(f, "component {name} failed again and again"),
-            Self::StateDirMended => f.write_str("must start again: STATE_DIR can be used now"),
-        }
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(err: io::Error) -> Self {
-        Self::Start(err.to_string())
-    }
-}
 
 /// What the parts of the agent share.
 #[derive(Clone)]
@@ -98,36 +76,6 @@ struct Shared {
     ledger: Arc<Ledger>,
     live: Arc<Live>,
     channel: Arc<Channel>,
-}
-
-/// Threads that end at the same stop.
-struct Group {
-    threads: Threads,
-    guard: stop::Guard,
-    stop: Stop,
-}
-
-impl Group {
-    fn new(health: &Arc<Health>) -> Self {
-        let (guard, stop) = stop::pair();
-        Self {
-            threads: Threads::new(stop.clone(), health.clone()),
-            guard,
-            stop,
-        }
-    }
-
-    /// Starts a component that shows a sign of life at least every `period`.
-    fn spawn<E: fmt::Display>(
-        &mut self,
-        health: &Arc<Health>,
-        name: &'static str,
-        period: Duration,
-        run: impl Fn(&Component, &Stop) -> Result<(), E> + Send + 'static,
-    ) -> io::Result<()> {
-        let (component, stop) = (health.component(name, period), self.stop.clone());
-        self.threads.spawn(name, move || run(&component, &stop))
-    }
 }
 
 /// Runs the agent until a signal asks it to stop.
