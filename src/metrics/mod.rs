@@ -1,15 +1,20 @@
-//! Every metric of `/metrics`, in one place: its name, its help and its labels.
+//! Every metric of `/metrics`: its name, its help and its labels.
+
+mod channel;
+mod maker;
+mod system;
 
 use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry, TextEncoder,
 };
+
+pub use channel::ChannelMetrics;
+use maker::Maker;
+pub use system::SystemMetrics;
 
 /// Prefix of every name.
 const NAMESPACE: &str = "kubernetes_agent";
-
-/// Seconds: from a local answer to the deadline of a list.
-const SECONDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// Seconds: from a single write to the longest that an action may take.
 const ACTION_SECONDS: [f64; 9] = [0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0];
@@ -85,38 +90,6 @@ pub struct Metrics {
     pub system: SystemMetrics,
     /// The backend's clock less ours, in seconds.
     pub clock_offset: Gauge,
-}
-
-/// The WebSocket.
-pub struct ChannelMetrics {
-    /// 1 while the backend has welcomed the agent.
-    pub connected: IntGauge,
-    /// Ends of connections, and of tries to make one, by reason.
-    pub ends: IntCounterVec,
-    /// Frames sent, by what they are.
-    pub sent: IntCounterVec,
-    /// Frames received, by what they are.
-    pub received: IntCounterVec,
-    /// Frames given up before they were acknowledged.
-    pub dropped: IntCounter,
-    /// Frames that wait for their acknowledgement.
-    pub ring_frames: IntGauge,
-}
-
-/// What sysinfo measures.
-pub struct SystemMetrics {
-    /// Processor seconds that the process has used.
-    pub process_cpu_seconds: Gauge,
-    /// Bytes of the process' resident memory.
-    pub process_memory_bytes: Gauge,
-    /// Share of all processors that the host is using, 0 to 1.
-    pub host_cpu_ratio: Gauge,
-    /// Memory of the host by state.
-    pub host_memory_bytes: GaugeVec,
-    /// The disk of STATE_DIR by state.
-    pub disk_bytes: GaugeVec,
-    /// Bytes over the interfaces of the process' network namespace.
-    pub network_bytes: GaugeVec,
 }
 
 impl Metrics {
@@ -292,136 +265,6 @@ impl Metrics {
         // Writing to memory fails only for a metric without samples, which the registry does not hold.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
-    }
-}
-
-impl ChannelMetrics {
-    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
-        Ok(Self {
-            connected: make.int_gauge(
-                "websocket_connected",
-                "1 while the backend has welcomed the agent on the WebSocket.",
-            )?,
-            ends: make.counters(
-                "websocket_reconnects_total",
-                "Ends of WebSocket connections, and of tries to make one.",
-                &["reason"],
-            )?,
-            sent: make.counters(
-                "websocket_sent_frames_total",
-                "Frames sent over the WebSocket.",
-                &["type"],
-            )?,
-            received: make.counters(
-                "websocket_received_frames_total",
-                "Frames received over the WebSocket.",
-                &["type"],
-            )?,
-            dropped: make.counter(
-                "websocket_dropped_frames_total",
-                "Frames given up before the backend had acknowledged them.",
-            )?,
-            ring_frames: make.int_gauge(
-                "websocket_ring_frames",
-                "Frames that wait for the backend's acknowledgement.",
-            )?,
-        })
-    }
-}
-
-impl SystemMetrics {
-    fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
-        Ok(Self {
-            process_cpu_seconds: make.gauge(
-                "process_cpu_seconds_total",
-                "Processor seconds used by the process.",
-            )?,
-            process_memory_bytes: make.gauge(
-                "process_resident_memory_bytes",
-                "Resident memory of the process.",
-            )?,
-            host_cpu_ratio: make.gauge(
-                "host_cpu_ratio",
-                "Share of the host's processors in use, 0 to 1.",
-            )?,
-            host_memory_bytes: make.gauges(
-                "host_memory_bytes",
-                "Memory of the host.",
-                &["state"],
-            )?,
-            disk_bytes: make.gauges("disk_bytes", "The disk that holds STATE_DIR.", &["state"])?,
-            network_bytes: make.gauges(
-                "network_bytes_total",
-                "Bytes over the interfaces of the agent's network namespace, loopback aside.",
-                &["direction"],
-            )?,
-        })
-    }
-}
-
-struct Maker<'a>(&'a Registry);
-
-impl Maker<'_> {
-    fn add<M: prometheus::core::Collector + Clone + 'static>(
-        &self,
-        metric: M,
-    ) -> prometheus::Result<M> {
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-        self.add(IntCounter::new(name, help)?)
-    }
-
-    fn counters(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> prometheus::Result<IntCounterVec> {
-        self.add(IntCounterVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {
-        self.add(Gauge::new(name, help)?)
-    }
-
-    fn int_gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-        self.add(IntGauge::new(name, help)?)
-    }
-
-    fn int_gauges(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> prometheus::Result<IntGaugeVec> {
-        self.add(IntGaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
-        self.add(GaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> prometheus::Result<HistogramVec> {
-        self.histograms_of(name, help, labels, &SECONDS)
-    }
-
-    fn histograms_of(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        buckets: &[f64],
-    ) -> prometheus::Result<HistogramVec> {
-        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.add(HistogramVec::new(options, labels)?)
     }
 }
 
