@@ -13,14 +13,14 @@ use sandbox::backend::{Backend, Cycle, Kind, Options, Sample};
 use serde_json::{Value, json};
 
 /// The uids of a kind in a cycle, of one namespace where one is named.
-fn uids(cycle: &Cycle, kind: Kind, namespace: &str) -> BTreeSet<String> {
+pub(crate) fn uids(cycle: &Cycle, kind: Kind, namespace: &str) -> BTreeSet<String> {
     let samples = cycle
         .of(kind)
         .filter(|it| namespace.is_empty() || it.get("namespace") == namespace);
     samples.map(|it| it.uid.clone()).collect()
 }
 
-fn uids_of(objects: &[Value]) -> BTreeSet<String> {
+pub(crate) fn uids_of(objects: &[Value]) -> BTreeSet<String> {
     objects
         .iter()
         .map(|it| it["metadata"]["uid"].as_str().unwrap().to_owned())
@@ -28,7 +28,7 @@ fn uids_of(objects: &[Value]) -> BTreeSet<String> {
 }
 
 /// Every object has a sample, and every sample says what is expected of its object.
-fn compare(
+pub(crate) fn compare(
     objects: &[Value],
     samples: &[Arc<Sample>],
     expect: impl Fn(&Value) -> Value,
@@ -43,6 +43,18 @@ fn compare(
         }
     }
     Ok(())
+}
+
+/// A sample without its usage, which changes between our look and the agent's.
+pub(crate) fn idle(sample: &Sample) -> Value {
+    let mut body = sample.body.clone();
+    body["timestamp"] = Value::Null;
+    body["window_seconds"] = Value::Null;
+    for used in body["containers"].as_array_mut().into_iter().flatten() {
+        used["cpu_millicores"] = Value::Null;
+        used["memory_bytes"] = Value::Null;
+    }
+    body
 }
 
 #[test]
@@ -223,17 +235,6 @@ fn samples_say_what_the_api_says_of_pods_in_every_state() {
     let backend = Backend::start(Options::default()).unwrap();
     let setup = Setup::new(cluster.kubeconfig(), &backend);
     let mut agent = setup.start();
-    // What is used changes between our look and the agent's.
-    let idle = |it: &Sample| {
-        let mut body = it.body.clone();
-        body["timestamp"] = Value::Null;
-        body["window_seconds"] = Value::Null;
-        for used in body["containers"].as_array_mut().into_iter().flatten() {
-            used["cpu_millicores"] = Value::Null;
-            used["memory_bytes"] = Value::Null;
-        }
-        body
-    };
     let (pods, sets) = (
         cluster.server.list("pods", ""),
         cluster.server.list("replicasets", ""),
