@@ -2,10 +2,12 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,10 @@ use super::say;
 
 /// The agent promises to end within 5 s; what takes so long has failed.
 const ENDS_WITHIN: Duration = Duration::from_secs(15);
+
+/// How often a new agent is asked whether it is ready, and how long it may take to say so.
+const READY_LOOK: Duration = Duration::from_millis(5);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// Finds the agent's binary: under cargo one of the same profile, built now if need be, else the one beside us.
 pub(crate) fn binary() -> Result<PathBuf, String> {
@@ -76,6 +82,7 @@ fn build(cargo: &Path, folder: &Path) -> Result<PathBuf, String> {
 /// A running agent; killed when dropped.
 pub(crate) struct Agent {
     child: Child,
+    ready_after: Arc<OnceLock<Duration>>,
 }
 
 /// What the agent has used so far.
@@ -92,6 +99,7 @@ pub(crate) struct Usage {
 impl Agent {
     /// Starts it with these variables and no others.
     pub(crate) fn start(binary: &Path, variables: &[(&str, String)]) -> Result<Self, String> {
+        let began = Instant::now();
         let mut child = Command::new(binary)
             .env_clear()
             .envs(variables.iter().map(|(name, value)| (name, value)))
@@ -102,10 +110,17 @@ impl Agent {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|err| format!("failed to start {}: {err}", binary.display()))?;
+        let ready_after = Arc::new(OnceLock::new());
         if let Some(log) = child.stderr.take() {
-            thread::spawn(move || relay(log));
+            let ready_after = Arc::clone(&ready_after);
+            thread::spawn(move || relay(log, began, &ready_after));
         }
-        Ok(Self { child })
+        Ok(Self { child, ready_after })
+    }
+
+    /// How long after its start `/readyz` said so first; nothing if it has not yet.
+    pub(crate) fn ready_after(&self) -> Option<Duration> {
+        self.ready_after.get().copied()
     }
 
     /// Says how it ended, if it did.
@@ -146,8 +161,14 @@ impl Drop for Agent {
 }
 
 /// Passes on what a person should see of the log: where it listens, and everything that went wrong.
-fn relay(log: ChildStderr) {
+fn relay(log: ChildStderr, began: Instant, ready_after: &Arc<OnceLock<Duration>>) {
     for line in BufReader::new(log).lines().map_while(Result::ok) {
+        if let Some((_, port)) = line.split_once("Listening on port ")
+            && let Ok(port) = port.trim().parse()
+        {
+            let ready_after = Arc::clone(ready_after);
+            thread::spawn(move || await_ready(port, began, &ready_after));
+        }
         if [" - WARN - ", " - ERROR - ", "Listening on"]
             .iter()
             .any(|it| line.contains(it))
@@ -155,6 +176,26 @@ fn relay(log: ChildStderr) {
             say(&format!("agent: {line}"));
         }
     }
+}
+
+/// Asks `/readyz` until it agrees.
+fn await_ready(port: u16, began: Instant, ready_after: &OnceLock<Duration>) {
+    while began.elapsed() < READY_WITHIN {
+        if is_ready(port).unwrap_or(false) {
+            let _ = ready_after.set(began.elapsed());
+            return;
+        }
+        thread::sleep(READY_LOOK);
+    }
+}
+
+fn is_ready(port: u16) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(READY_WITHIN))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut status = [0; b"HTTP/1.1 200".len()];
+    stream.read_exact(&mut status)?;
+    Ok(status.ends_with(b" 200"))
 }
 
 /// Reads /proc/PID/status and /proc/PID/stat (proc(5)).

@@ -57,11 +57,13 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 
     let _announced = Announced::new(backend.url());
     let usage = watch(options, &server, &backend, &mut agent, &asked_to_stop)?;
+    let ready_after = agent.ready_after();
     let ended = agent.stop();
     let outcome = Outcome {
         server: &server,
         backend: &backend,
         usage,
+        ready_after,
         ended,
     };
     print(&outcome.to_json().to_string());
@@ -112,8 +114,15 @@ fn variables(
             "COLLECTION_INTERVAL",
             options.interval.as_secs().to_string(),
         ),
-        ("HEARTBEAT_INTERVAL", options.interval.as_secs().to_string()),
-        ("ACTION_POLL_INTERVAL", "2".to_owned()),
+        // The defaults, and sooner where the collections come sooner: what arrives is to be seen.
+        (
+            "HEARTBEAT_INTERVAL",
+            options.interval.as_secs().min(30).to_string(),
+        ),
+        (
+            "ACTION_POLL_INTERVAL",
+            options.interval.as_secs().clamp(2, 10).to_string(),
+        ),
         ("HTTP_PORT", "0".to_owned()),
     ])
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use sandbox::apiserver::ApiServer;
 use sandbox::backend::{Backend, Kind};
@@ -17,6 +18,8 @@ pub(crate) struct Outcome<'a> {
     pub(crate) backend: &'a Backend,
     /// What the agent had used before its end.
     pub(crate) usage: Usage,
+    /// How long after its start it was ready.
+    pub(crate) ready_after: Option<Duration>,
     /// How it ended; nothing if it had to be killed.
     pub(crate) ended: Option<ExitStatus>,
 }
@@ -32,6 +35,8 @@ impl Outcome<'_> {
             "samples": {"pod": count(Kind::Pod), "node": count(Kind::Node), "event": count(Kind::Event)},
             "batches": summary.batches,
             "heartbeats": summary.heartbeats,
+            "agent_ready_ms": self.ready_after.map(|it| it.as_millis()),
+            "agent_rss_kib": self.usage.rss_kib,
             "agent_peak_rss_kib": self.usage.peak_rss_kib,
             "agent_cpu_seconds": self.usage.cpu_seconds,
         })
