@@ -67,8 +67,11 @@ fn drains_survive(drains: usize, cuts: usize) {
     let mut agent = world.start();
     let mut dice = Dice(7);
     let mut nodes = world.nodes().into_iter();
+    let mut connections = 0;
     for n in 1..=cuts {
-        let connected = world.backend.wait_for(SOON, |it| it.connected() == 1);
+        let connected = world.backend.wait_for(SOON, |it| {
+            it.connected() == 1 && it.connections().len() > connections
+        });
         assert!(connected, "connected again after {} cuts", n - 1);
         for node in nodes
             .by_ref()
@@ -80,6 +83,8 @@ fn drains_survive(drains: usize, cuts: usize) {
             );
         }
         thread::sleep(Duration::from_millis(dice.below(60)));
+        // Each cuts a connection of its own.
+        connections = world.backend.connections().len();
         cut(&world.backend, &mut dice);
     }
     settles("all results", || match world.backend.results().len() {
@@ -114,6 +119,7 @@ fn drains_survive(drains: usize, cuts: usize) {
         drains * PODS,
         drains
     );
+    assert!(world.backend.connections().len() > cuts);
     agent.stop();
     world.backend.assert_no_violations();
 }
