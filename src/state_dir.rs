@@ -17,7 +17,7 @@ pub const CHECK: &str = "state_dir";
 /// A folder that another process holds is tried again after this: it is a pod on its way out.
 const LOCKED_PAUSE: Duration = Duration::from_secs(1);
 /// A folder that cannot be used is tried again after this.
-const UNUSABLE_PAUSE: Duration = Duration::from_secs(30);
+const UNUSABLE_PAUSE: Duration = Duration::from_secs(10);
 
 /// What was found.
 pub enum StateDir {

@@ -106,13 +106,15 @@ impl Worker {
                 if !self.claim(&job.verified, component, stop) {
                     return;
                 }
-                if !claimed && let Err(err) = self.inbox.journal().claimed(id) {
-                    self.finish(
-                        &job.verified,
-                        order,
-                        journal_unavailable(&err.to_string()),
-                        None,
-                    );
+                // In a statement of its own: the result is written to the journal, whose lock must be free by then.
+                let marked = if *claimed {
+                    Ok(())
+                } else {
+                    self.inbox.journal().claimed(id)
+                };
+                if let Err(err) = marked {
+                    let ended = journal_unavailable(&err.to_string());
+                    self.finish(&job.verified, order, ended, None);
                     return;
                 }
                 self.carry_out(&job.verified, order, component, stop);

@@ -53,7 +53,9 @@ use group::Group;
 /// How long the components that gather may take to end before the agent goes on without them.
 const GATHERING: Duration = Duration::from_millis(1500);
 /// How long actions under way may take to come to a safe point.
-const ACTING: Duration = Duration::from_millis(5500);
+const ACTING: Duration = Duration::from_secs(5);
+/// How long they may take to end once their connections were broken.
+const ABANDONED: Duration = Duration::from_millis(500);
 /// How long what is gathered may take to be delivered.
 const DELIVERY: Duration = Duration::from_millis(2200);
 /// How long threads may take to notice that their connections were broken.
@@ -492,10 +494,12 @@ impl Shared {
         kubes[0].close();
         gather.threads.join_within(GATHERING, |_| true);
         act.threads.join_within(ACTING, |_| true);
+        // A write that still waits for its answer is given up, so that its action gets a result while it can be sent.
+        kubes[1].close();
+        act.threads.join_within(ABANDONED, |_| true);
         drop(deliver.guard);
         self.channel.wake();
         deliver.threads.join_within(DELIVERY, |_| true);
-        kubes[1].close();
         self.backend.interrupt();
         let mut late = Vec::new();
         for group in [&mut gather.threads, &mut act.threads, &mut deliver.threads] {

@@ -32,8 +32,11 @@ impl Fs for Disk {
             .truncate(false)
             .mode(0o600);
         let file = match for_writing.open(path) {
-            // A file that is there can be locked on a read-only file system too.
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path)?,
+            // A file that is there can be locked on a read-only file system too; for one that is not, that it is
+            // read-only is the reason.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                File::open(path).map_err(|_| error)?
+            }
             opened => opened?,
         };
         match file.try_lock() {

@@ -5,8 +5,10 @@ use std::time::Duration;
 use crate::common::agent::Setup;
 use crate::common::cluster::Cluster;
 use crate::common::eventually;
+use crate::common::world::World;
 use sandbox::apiserver::{Effect, Fault as ApiFault};
 use sandbox::backend::{Backend, Endpoint, FaultKind, Kind, Options};
+use serde_json::json;
 
 const STOP: Duration = Duration::from_secs(5);
 
@@ -96,6 +98,28 @@ fn a_stop_amid_answers_that_drip_is_clean() {
     let took = agent.stop();
     assert!(took < STOP, "{took:?}\n{}", agent.log());
     assert_eq!(backend.summary().deregistered, 1);
+}
+
+/// A write that gets no answer is given up at the stop, early enough for the action's result to be delivered.
+#[test]
+fn a_stop_amid_a_write_that_hangs_reports_it() {
+    let world = World::new(1, 0);
+    let mut agent = world.start();
+    let hang = ApiFault::on("patch", "nodes", Effect::Hang);
+    world.cluster.server.set_fault(hang);
+    let id = world.cordon("node-1");
+    eventually("the write", || {
+        world.cluster.server.audit().count("patch", "nodes") > 0
+    });
+    let took = agent.stop();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    let result = world.backend.result(&id).expect("a result is delivered");
+    assert_eq!(
+        (&result["status"], &result["reason"]),
+        (&json!("interrupted"), &json!("shutdown")),
+        "{result:#}"
+    );
+    world.backend.assert_no_violations();
 }
 
 #[test]

@@ -14,6 +14,8 @@ use super::{SOON, eventually};
 /// What an agent is started with; a test changes what it is about.
 pub struct Setup {
     variables: BTreeMap<String, String>,
+    /// A command that runs the agent, with its arguments; nothing runs it directly.
+    enter: Vec<String>,
     folder: TempDir,
 }
 
@@ -24,6 +26,7 @@ impl Setup {
         let options = backend::Options::default();
         let setup = Self {
             variables: BTreeMap::new(),
+            enter: Vec::new(),
             folder,
         };
         let state = setup.folder.path().join("state");
@@ -58,6 +61,13 @@ impl Setup {
         self
     }
 
+    /// Run by a command that becomes the agent, such as one that enters a namespace.
+    #[must_use]
+    pub fn within(mut self, enter: &[String]) -> Self {
+        self.enter = enter.to_vec();
+        self
+    }
+
     /// A folder that lasts as long as the setup.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -78,7 +88,10 @@ impl Setup {
     }
 
     fn spawn(&self, log: File) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_kubernetes-agent"))
+        let agent = env!("CARGO_BIN_EXE_kubernetes-agent").to_owned();
+        let words: Vec<_> = self.enter.iter().chain([&agent]).collect();
+        Command::new(words[0])
+            .args(&words[1..])
             .env_clear()
             .envs(&self.variables)
             .stdin(Stdio::null())
@@ -120,6 +133,12 @@ impl Agent {
             .arg(self.pid().to_string())
             .status();
         assert!(sent.is_ok_and(|it| it.success()), "kill -{name}");
+    }
+
+    /// Kills it, as a node does that runs out of memory.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        self.wait();
     }
 
     /// Waits for its end and returns how it went and how long that took.
@@ -170,6 +189,28 @@ impl Agent {
             answer.status().as_u16(),
             answer.body_mut().read_to_string().expect("text"),
         )
+    }
+
+    /// Resident memory of the process.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("the process' status");
+        let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|it| it.split_whitespace().next()?.parse::<u64>().ok());
+        kib.expect("its memory in KiB") << 10
+    }
+
+    /// Processor seconds that the process has used.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        let stat = stat.expect("the process' times");
+        let (_, fields) = stat.rsplit_once(") ").expect("its name in brackets");
+        let times = fields.split(' ').skip(11).take(2);
+        // USER_HZ is 100 on every architecture that Linux has with us.
+        times
+            .map(|it| it.parse::<f64>().expect("ticks"))
+            .sum::<f64>()
+            / 100.0
     }
 
     /// One value of `/metrics`, with the labels as they stand in the text.

@@ -12,9 +12,12 @@ pub mod agent;
 pub mod any_cluster;
 pub mod api;
 pub mod cluster;
+pub mod dice;
+pub mod disk;
 pub mod drain;
 pub mod expected;
 pub mod real;
+pub mod world;
 
 use std::time::{Duration, Instant};
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::eviction::Version;
-use super::pods::{Controller, Pod};
+use super::pods::Pod;
 use super::selector::Selector;
 use crate::cluster::text::{Text, null_is_default};
 
@@ -29,6 +29,8 @@ pub struct Budget {
     needs: i64,
     has: i64,
     expected: i64,
+    /// The most pods that it was ever seen to expect.
+    most: i64,
 }
 
 /// What its spec asks for.
@@ -154,6 +156,7 @@ impl BudgetObject<'_> {
             needs: status.desired_healthy,
             has: status.current_healthy,
             expected: status.expected_pods,
+            most: status.expected_pods,
         }
     }
 }
@@ -199,8 +202,11 @@ pub struct Block {
 
 impl Budgets {
     /// A budget is so.
-    pub fn set(&mut self, budget: Budget) {
+    pub fn set(&mut self, mut budget: Budget) {
         let key = (budget.namespace.clone(), budget.name.clone());
+        if let Some(before) = self.by_key.get(&key) {
+            budget.most = budget.most.max(before.most);
+        }
         self.by_key.insert(key, budget);
     }
 
@@ -221,7 +227,8 @@ impl Budgets {
         }
     }
 
-    /// What the budgets say of `pod`. `wanted` is how many pods its controller wants, where that is known.
+    /// What the budgets say of `pod`. `wanted` is how many pods the controllers want whose pods its budget selects,
+    /// where that is known.
     pub fn verdict(&self, pod: &Pod, wanted: Option<i64>) -> Verdict {
         if pod.ignores_budgets() {
             return Verdict::Free;
@@ -247,29 +254,32 @@ impl Budgets {
         if budget.allowed > 0 {
             return Verdict::Free;
         }
-        let needs_all = budget.expected > 0 && budget.needs >= budget.expected;
+        // One that has expected more has lost pods that may come back, and then it may allow one to go.
+        let is_whole = budget.expected > 0 && budget.expected >= budget.most;
+        let needs_all = is_whole && budget.needs >= budget.expected;
         match budget.demand {
             Demand::Share if needs_all => {
                 Verdict::Never(budget.block("it needs as many pods as there shall be"))
             }
             // The expected pods of such a budget are those that exist: one that is just being replaced is not among
-            // them. Only what its controller wants tells the two apart.
-            Demand::Count if needs_all && wanted.is_some_and(|it| budget.needs >= it) => {
+            // them. Only what their controllers want tells the two apart; more pods than that mean that others,
+            // which we do not know of, have pods under it too.
+            Demand::Count
+                if needs_all
+                    && wanted.is_some_and(|it| (budget.expected..=budget.needs).contains(&it)) =>
+            {
                 Verdict::Never(budget.block("it needs as many pods as there shall be"))
             }
             _ => Verdict::Held(budget.block("it allows no disruption now")),
         }
     }
 
-    /// The controller of `pod`, if the verdict depends on how many pods it wants.
-    pub fn asks_for<'a>(&self, pod: &'a Pod) -> Option<&'a Controller> {
+    /// The budget of `pod`, if the verdict depends on how many pods the controllers under it want.
+    pub fn asks_for<'a>(&'a self, pod: &'a Pod) -> Option<&'a Budget> {
+        let budget = self.of(pod).next()?;
         let held = self.verdict(pod, None);
-        let never = self.verdict(pod, Some(i64::MIN));
-        if held == never {
-            None
-        } else {
-            pod.controller.as_ref()
-        }
+        let never = self.verdict(pod, Some(budget.needs));
+        (held != never).then_some(budget)
     }
 
     /// Whether any budget selects `pod`.

@@ -211,11 +211,20 @@ impl Moves {
 
     fn verdict(&self, index: usize) -> Verdict {
         let pod = &self.pods[index].pod;
-        let wanted = pod
-            .controller
-            .as_ref()
-            .and_then(|it| self.wanted.get(&it.uid));
-        self.budgets.verdict(pod, wanted.copied().flatten())
+        let budget = self.budgets.asks_for(pod);
+        self.budgets
+            .verdict(pod, budget.and_then(|it| self.wanted_under(it)))
+    }
+
+    /// How many pods the controllers want that have pods under a budget, the moved ones among them; `None` if that
+    /// cannot be known.
+    fn wanted_under(&self, budget: &Budget) -> Option<i64> {
+        let mut wanted = HashMap::new();
+        for it in self.pods.iter().filter(|it| budget.selects(&it.pod)) {
+            let uid = &it.pod.controller.as_ref()?.uid;
+            wanted.insert(uid, (*self.wanted.get(uid)?)?);
+        }
+        Some(wanted.into_values().sum())
     }
 
     fn hold(&mut self, index: usize, block: Block, until: Instant) {
@@ -407,17 +416,19 @@ impl Moves {
     /// A controller, and its namespace, on whose number of pods a verdict depends and which is not known yet.
     pub fn unresolved(&self) -> Option<(String, Controller)> {
         let open = self.pods.iter().filter(|it| it.is_open());
-        let asks = open.filter_map(|it| Some((&it.pod.namespace, self.budgets.asks_for(&it.pod)?)));
-        let mut unknown = asks.filter(|(_, it)| !self.wanted.contains_key(&it.uid));
-        unknown
-            .next()
-            .map(|(namespace, it)| (namespace.clone(), it.clone()))
+        let asking = open.filter_map(|it| self.budgets.asks_for(&it.pod));
+        let under = asking.flat_map(|budget| self.pods.iter().filter(|it| budget.selects(&it.pod)));
+        let mut controllers =
+            under.filter_map(|it| Some((&it.pod.namespace, it.pod.controller.as_ref()?)));
+        let unknown = controllers.find(|(_, it)| !self.wanted.contains_key(&it.uid));
+        unknown.map(|(namespace, it)| (namespace.clone(), it.clone()))
     }
 
     /// So many pods that controller wants; `None` if that cannot be known.
     pub fn resolve(&mut self, controller: &Controller, wanted: Option<i64>, now: Instant) {
         self.wanted.insert(controller.uid.clone(), wanted);
-        self.recheck(now, |_, it| it.pod.controller.as_ref() == Some(controller));
+        // Of a budget over several controllers any pod may depend on it.
+        self.recheck(now, |_, _| true);
     }
 
     /// Held pods of which the news may have made free ones, or lost ones.

@@ -1,5 +1,6 @@
 //! The connection is cut again and again while actions and news pass: nothing is lost, nothing comes twice.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -16,22 +17,11 @@ use kubernetes_agent::websocket::channel::Channel;
 use kubernetes_agent::websocket::frames::Outgoing;
 use kubernetes_agent::websocket::{self, Target};
 use sandbox::backend::{Backend, ChannelMode, Cut, Options};
+use serde_json::json;
 
-use super::World;
-use crate::common::{SOON, eventually};
-
-/// Numbers as good as random, the same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % below
-    }
-}
+use crate::common::dice::Dice;
+use crate::common::world::World;
+use crate::common::{SOON, eventually, settles};
 
 /// One cut, of a kind that the dice choose. A silence is noticed after a minute: the reset that follows it a little
 /// later is that notice.
@@ -40,7 +30,7 @@ fn cut(backend: &Backend, dice: &mut Dice) {
         code,
         reason: "cut".to_owned(),
     };
-    let kind = match dice.roll(8) {
+    let kind = match dice.below(8) {
         0 => Cut::Reset,
         1 => Cut::HangUp,
         2 => close(1000),
@@ -57,62 +47,100 @@ fn cut(backend: &Backend, dice: &mut Dice) {
         }
         _ => {
             backend.cut_websockets(&Cut::Silence);
-            thread::sleep(Duration::from_millis(dice.roll(50)));
+            thread::sleep(Duration::from_millis(dice.below(50)));
             Cut::Reset
         }
     };
     backend.cut_websockets(&kind);
 }
 
-/// Cuts at random moments, so many times, each after the agent was connected again.
-fn cut_often(backend: &Backend, times: usize) {
-    let mut dice = Dice(7);
-    for n in 0..times {
-        let connected = backend.wait_for(SOON, |it| it.connected() == 1);
-        assert!(connected, "connected again after {n} cuts");
-        thread::sleep(Duration::from_millis(dice.roll(40)));
-        cut(backend, &mut dice);
-    }
-}
+/// Pods on each node that is drained: each makes a progress frame when it is settled.
+const PODS: usize = 4;
 
-fn actions_survive(actions: usize, cuts: usize) {
-    let world = World::new(actions).hasty();
+/// Drains, one for each node and pod after pod, while the connection is cut at random moments, so many times. Each
+/// cut has its share of the drains, so that they pass all the while; a share begins when the agent is connected.
+fn drains_survive(drains: usize, cuts: usize) {
+    let world = World::new(0, 0).hasty().with("MAX_CONCURRENT_DRAINS", "4");
+    for node in 0..drains {
+        world.node_with_pods(&format!("n-{node}"), PODS);
+    }
     let mut agent = world.start();
-    let nodes = world.nodes();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            for node in &nodes {
-                world.cordon(node);
-                thread::sleep(Duration::from_millis(5));
-            }
+    let mut dice = Dice(7);
+    let mut nodes = world.nodes().into_iter();
+    let mut connections = 0;
+    for n in 1..=cuts {
+        let connected = world.backend.wait_for(SOON, |it| {
+            it.connected() == 1 && it.connections().len() > connections
         });
-        cut_often(&world.backend, cuts);
+        assert!(connected, "connected again after {} cuts", n - 1);
+        for node in nodes
+            .by_ref()
+            .take(drains * n / cuts - drains * (n - 1) / cuts)
+        {
+            world.issue(
+                "drain_node",
+                json!({"node": node, "max_parallel": 1, "force": true}),
+            );
+        }
+        thread::sleep(Duration::from_millis(dice.below(60)));
+        // Each cuts a connection of its own.
+        connections = world.backend.connections().len();
+        cut(&world.backend, &mut dice);
+    }
+    settles("all results", || match world.backend.results().len() {
+        done if done == drains => Ok(()),
+        done => Err(format!("{done} of {drains}")),
     });
-    eventually("all results", || world.backend.results().len() == actions);
     for action in world.backend.actions() {
         let result = action.result.as_ref().unwrap();
         assert_eq!(result["status"], "succeeded", "{result}");
+        assert_eq!((action.claims_refused, action.results_refused), (0, 0));
     }
+    world.assert_none_twice();
     let writes = world.cluster.server.audit().writes();
-    let patches = writes
-        .iter()
-        .filter(|it| it.has_written() && it.resource == "nodes");
-    assert_eq!(patches.count(), actions, "each was done once");
+    let of = |resource| {
+        let these = writes.iter().filter(|it| it.has_written());
+        these.filter(|it| it.resource == resource).count()
+    };
+    assert_eq!((of("nodes"), of("pods/eviction")), (drains, drains * PODS));
     world.connected();
-    eventually("all news", || {
-        world.backend.frames_of("result").len() == actions
+    settles("all news", || {
+        let of = |kind: &str| world.backend.frames_of(kind).len();
+        match (of("result"), of("progress")) {
+            it if it == (drains, drains * PODS) => Ok(()),
+            it => Err(format!("results and progress {it:?}")),
+        }
     });
     in_order(&world.backend);
+    println!(
+        "{cuts} cuts, {} connections, {} frames, of them {} progress and {} results",
+        world.backend.connections().len(),
+        world.backend.frames().len(),
+        drains * PODS,
+        drains
+    );
+    assert!(world.backend.connections().len() > cuts);
     agent.stop();
     world.backend.assert_no_violations();
 }
 
-/// Every number once and in order, no gap: what the backend stored was never sent as new again.
+/// Every number once and in order, no gap: what the backend stored was never sent as new again. So is what the
+/// frames say of each drain.
 fn in_order(backend: &Backend) {
     let frames = backend.frames();
     let numbers: Vec<u64> = frames.iter().map(|it| it.seq).collect();
     assert_eq!(numbers, (1..=frames.len() as u64).collect::<Vec<_>>());
     assert_eq!(backend.frames_of("gap"), []);
+    let mut settled: HashMap<String, Vec<u64>> = HashMap::new();
+    for frame in backend.frames_of("progress") {
+        let id = frame.body["id"].as_str().unwrap().to_owned();
+        let done = frame.body["done"].as_u64().unwrap();
+        settled.entry(id).or_default().push(done);
+    }
+    for (id, settled) in settled {
+        let all: Vec<u64> = (1..=PODS as u64).collect();
+        assert_eq!(settled, all, "{id}");
+    }
 }
 
 /// The component alone, in this process, so that a test can queue what it likes.
@@ -189,58 +217,16 @@ impl Alone {
     }
 }
 
-fn news_survive(frames: u64, cuts: usize) {
-    kubernetes_agent::test_hooks::hasten(100);
-    let alone = Alone::start();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            for n in 0..frames / 10 {
-                alone.progress(n * 10, 10);
-                // Never more unacknowledged than the ring holds: what is dropped is another test's.
-                eventually("acknowledged", || {
-                    alone.backend.frames().len() as u64 + 900 > n * 10
-                });
-                thread::sleep(Duration::from_millis(5));
-            }
-        });
-        cut_often(&alone.backend, cuts);
-    });
-    eventually("all frames", || {
-        alone.backend.frames().len() as u64 == frames
-    });
-    in_order(&alone.backend);
-    let frames = alone.backend.frames();
-    let done: Vec<_> = frames
-        .iter()
-        .map(|it| it.body["done"].as_u64().unwrap())
-        .collect();
-    assert!(done.is_sorted());
-    alone.backend.assert_no_violations();
-    alone.stop();
-}
-
 #[test]
-fn no_action_is_lost_by_cuts() {
-    actions_survive(60, 15);
-}
-
-#[test]
-fn no_frame_is_lost_by_cuts() {
-    news_survive(600, 8);
+fn nothing_is_lost_by_cuts() {
+    drains_survive(60, 15);
 }
 
 /// Must show 2 in full; the pauses are kept to a hundredth.
 #[test]
 #[ignore = "takes minutes"]
-fn no_action_is_lost_by_200_cuts() {
-    actions_survive(500, 200);
-}
-
-/// The other half of it.
-#[test]
-#[ignore = "takes minutes"]
-fn no_frame_is_lost_by_200_cuts() {
-    news_survive(2000, 200);
+fn nothing_is_lost_by_200_cuts() {
+    drains_survive(500, 200);
 }
 
 #[test]

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 
 use sandbox::backend::{Attack, ClosedBy, Endpoint, Fault, FaultKind};
 
-use super::World;
 use crate::common::eventually;
+use crate::common::world::World;
 
 /// Resident memory may grow by so much over all attacks.
 const GROWTH: u64 = 2 << 20;
 
 #[test]
 fn each_attack_ends_with_its_code() {
-    let world = World::new(2).hasty().with("COLLECTION_INTERVAL", "3600");
+    let world = World::new(2, 4).hasty().with("COLLECTION_INTERVAL", "3600");
     let mut agent = world.start();
     let large = || Attack::Large { bytes: 300 << 10 };
     let attack = |attack: Attack, code: u16| {
@@ -38,7 +38,7 @@ fn each_attack_ends_with_its_code() {
     };
     // The largest message once, so that what is measured is growth and not first use.
     attack(large(), 1009);
-    let before = World::resident_bytes(&agent);
+    let before = agent.resident_bytes();
     for (kind, code) in [
         (Attack::HugeHeader, 1009),
         (Attack::Fragments { bytes: 1 << 30 }, 1009),
@@ -67,7 +67,7 @@ fn each_attack_ends_with_its_code() {
         "ten seconds of it are borne"
     );
     world.connected();
-    let grown = World::resident_bytes(&agent).saturating_sub(before);
+    let grown = agent.resident_bytes().saturating_sub(before);
     println!("resident memory grew by {} KiB", grown >> 10);
     assert!(grown < GROWTH, "{grown}");
     // A type that is not known is no attack, and all the rest still works.
@@ -79,7 +79,7 @@ fn each_attack_ends_with_its_code() {
 
 #[test]
 fn a_hostile_handshake_is_given_up() {
-    let world = World::new(1).hasty();
+    let world = World::new(1, 2).hasty();
     let cases: [(Fault, &str); 5] = [
         (FaultKind::LargeHeaders.into(), "over 64 KiB"),
         (FaultKind::EndlessHeaders.into(), "reconnecting"),

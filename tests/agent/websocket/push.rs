@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use sandbox::backend::{ClosedBy, NewAction};
 use serde_json::json;
 
-use super::World;
+use crate::common::world::World;
 use crate::common::{SOON, eventually};
 
 /// From the backend's push to its grant of the claim, the last thing before the first request to the cluster.
 #[test]
 fn a_pushed_action_begins_within_100_ms() {
-    let world = World::new(2).pushed_only();
+    let world = World::new(2, 4).pushed_only();
     let mut agent = world.start();
     agent.logged("websocket_client - INFO - WebSocket connection established");
     let node = &world.nodes()[0];
@@ -50,7 +50,7 @@ fn a_pushed_action_begins_within_100_ms() {
 
 #[test]
 fn what_comes_by_both_channels_is_done_once() {
-    let world = World::new(200);
+    let world = World::new(200, 400);
     let mut agent = world.start();
     // The list is asked for while the push is under way: each action stands in it until it is claimed.
     let ids: Vec<String> = world.nodes().iter().map(|it| world.cordon(it)).collect();
@@ -87,7 +87,7 @@ fn what_comes_by_both_channels_is_done_once() {
 
 #[test]
 fn health_and_heartbeat_know_the_channel_and_the_stop_closes_it() {
-    let world = World::new(1);
+    let world = World::new(1, 2);
     let mut agent = world.start();
     eventually("ws_connected", || {
         world
@@ -113,7 +113,7 @@ fn health_and_heartbeat_know_the_channel_and_the_stop_closes_it() {
 
 #[test]
 fn a_component_that_fails_is_told_at_once() {
-    let world = World::new(1);
+    let world = World::new(1, 2);
     let switch = world.setup.folder().join("panic");
     let world = world.with("KUBERNETES_AGENT_TEST_PANIC", &switch.display().to_string());
     let mut agent = world.start();
@@ -141,7 +141,7 @@ fn a_component_that_fails_is_told_at_once() {
 #[test]
 #[ignore = "takes over a minute"]
 fn an_idle_agent_uses_next_to_nothing() {
-    let world = World::new(10)
+    let world = World::new(10, 20)
         .with("COLLECTION_INTERVAL", "3600")
         .with("HEARTBEAT_INTERVAL", "30")
         .with("ACTION_POLL_INTERVAL", "10")
@@ -149,9 +149,9 @@ fn an_idle_agent_uses_next_to_nothing() {
     let mut agent = world.start();
     // What follows a start is not idleness.
     std::thread::sleep(Duration::from_secs(5));
-    let before = World::cpu_seconds(&agent);
+    let before = agent.cpu_seconds();
     std::thread::sleep(Duration::from_mins(1));
-    let used = World::cpu_seconds(&agent) - before;
+    let used = agent.cpu_seconds() - before;
     println!("idle for 60 s: {used:.3} CPU seconds");
     assert!(used < 0.05, "{used}");
     agent.stop();

@@ -3,7 +3,7 @@
 use sandbox::backend::{ChannelMode, NewSettings};
 use serde_json::{Value, json};
 
-use super::World;
+use crate::common::world::World;
 use crate::common::{eventually, settles};
 
 impl World {
@@ -47,7 +47,7 @@ impl World {
 
 #[test]
 fn each_setting_changes_the_agent_as_it_runs() {
-    let world = World::new(3)
+    let world = World::new(3, 6)
         .with("COLLECTION_INTERVAL", "3600")
         .with("ACTION_POLL_INTERVAL", "3600")
         .with("LOG_LEVEL", "info");
@@ -116,7 +116,7 @@ fn each_setting_changes_the_agent_as_it_runs() {
 
 #[test]
 fn what_is_wrong_with_settings_is_said() {
-    let world = World::new(1);
+    let world = World::new(1, 2);
     let mut agent = world.start();
     let good = world.settings(json!({"batch_size": 5}));
     world.has_status(1, "applied", "");
@@ -206,7 +206,7 @@ fn world_seconds() -> i64 {
 
 #[test]
 fn the_newest_version_outlives_a_restart_and_is_not_rolled_back() {
-    let world = World::new(2).with("LOG_LEVEL", "info");
+    let world = World::new(2, 4).with("LOG_LEVEL", "info");
     let mut agent = world.start();
     world.settings(json!({"dry_run": true, "log_level": "debug"}));
     world.has_status(1, "applied", "");

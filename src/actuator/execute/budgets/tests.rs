@@ -54,8 +54,11 @@ fn whether_waiting_helps() {
         (count(2), status(0, 2, 2, 3), Some(3), "held"),
         (count(3), status(0, 3, 3, 3), Some(3), "never"),
         (count(4), status(0, 4, 3, 3), Some(3), "never"),
+        (count(3), status(0, 3, 2, 2), Some(3), "never"),
         // Of a stateful set of three that allows one to be missing, one is just away: two exist.
         (count(2), status(0, 2, 2, 2), Some(3), "held"),
+        // Two more exist than the known controllers want, so another one has pods too.
+        (count(5), status(0, 5, 5, 5), Some(3), "held"),
         // What its controller wants is not known.
         (count(3), status(0, 3, 3, 3), None, "held"),
         (least("100%"), status(0, 3, 3, 3), None, "never"),
@@ -167,6 +170,20 @@ fn what_was_spent_is_held_until_the_next_count() {
     assert_eq!(word(&budgets.verdict(&pod(&json!({})), None)), "held");
     budgets.set(budget("web", &spec, &status(1, 2, 3, 3)));
     assert_eq!(word(&budgets.verdict(&pod(&json!({})), None)), "free");
+}
+
+#[test]
+fn what_was_there_may_come_back() {
+    let spec = json!({"minAvailable": 3});
+    let mut budgets = of(vec![budget("web", &spec, &status(1, 3, 4, 4))]);
+    let verdict = |budgets: &Budgets| word(&budgets.verdict(&pod(&json!({})), Some(3)));
+    budgets.set(budget("web", &spec, &status(0, 3, 3, 3)));
+    assert_eq!(verdict(&budgets), "held");
+    let share = json!({"maxUnavailable": "10%"});
+    budgets.set(budget("web", &share, &status(0, 3, 3, 3)));
+    assert_eq!(verdict(&budgets), "held");
+    budgets.set(budget("web", &spec, &status(1, 3, 4, 4)));
+    assert_eq!(verdict(&budgets), "free");
 }
 
 #[test]

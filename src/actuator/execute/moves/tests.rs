@@ -217,6 +217,46 @@ fn how_many_its_controller_wants_is_asked_once_and_decides() {
 }
 
 #[test]
+fn a_budget_over_two_workloads_waits_for_the_other_ones_pod() {
+    let now = Instant::now();
+    let of = |name: &str, owner: &str| {
+        let owner = json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": true,
+        });
+        pod(&json!({"metadata": {"name": name, "uid": name, "ownerReferences": [owner]}}))
+    };
+    let budget = |expected: i64| {
+        let object = json!({
+            "metadata": {"namespace": "shop", "name": "web", "generation": 1},
+            "spec": {"minAvailable": 3, "selector": {"matchLabels": {"app": "web"}}},
+            "status": {"observedGeneration": 1, "desiredHealthy": 3, "disruptionsAllowed": expected - 3,
+                "currentHealthy": expected, "expectedPods": expected},
+        });
+        let text = object.to_string();
+        let read = serde_json::from_str::<BudgetObject<'_>>(&text);
+        read.unwrap().facts(Version::V1)
+    };
+    // Three of the one and one of the other: one may be missing.
+    let mut moves = Moves::new(10);
+    moves.add(of("other", "b"), Group::Ordinary, now);
+    moves.add(of("web", "a"), Group::Ordinary, now);
+    moves.budget(budget(4), now);
+    assert_eq!(moves.next(now), evict(0, false));
+    moves.answered(0, answered(Answer::Accepted), now);
+    moves.lost("other");
+    // It is gone, and its replacement is not there yet: as many are needed as exist, and as the one wants.
+    moves.budget(budget(3), now);
+    while let Some((_, controller)) = moves.unresolved() {
+        let wanted = if controller.uid == "a" { 3 } else { 1 };
+        moves.resolve(&controller, Some(wanted), now);
+    }
+    assert!(moves.never().is_empty());
+    assert!(matches!(moves.next(now), Next::Wait(Some(_))));
+    moves.budget(budget(4), now);
+    assert_eq!(moves.next(now), evict(1, false));
+}
+
+#[test]
 fn throttling_pauses_all_and_blames_no_budget() {
     let now = Instant::now();
     let mut moves = moves(&["a", "b"], now);

@@ -70,8 +70,10 @@ pub enum Effect {
     Garbage,
     /// A body that is no JSON, well framed.
     NotJson,
-    /// No answer.
+    /// Carried out, and no answer.
     Hang,
+    /// Not carried out, and no answer.
+    Ignore,
 }
 
 impl Default for Fault {
@@ -242,6 +244,11 @@ impl Effect {
                 ));
             }
             Effect::Hang => verdict.misbehaviour = Some(Misbehaviour::Hang),
+            Effect::Ignore => {
+                // Never sent: it tells the audit that nothing was written.
+                verdict.answer = Some(Response::text(504, ""));
+                verdict.misbehaviour = Some(Misbehaviour::Hang);
+            }
         }
     }
 }

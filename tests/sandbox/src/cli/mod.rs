@@ -1,6 +1,7 @@
 //! The sandbox's command line.
 //!
 //! - [`options`] reads it; [`demo`] is the command that is run when none is named.
+//! - [`alone`] is the backend without the rest.
 //! - [`agent`] finds the agent's binary and runs it as a process; [`life`] makes the cluster's events.
 //! - [`order`] has a running sandbox, found by [`running`], sign an action or settings of these [`params`].
 //! - [`table`] shows what arrives while it does, [`outcome`] sums it up and judges it.
@@ -8,6 +9,7 @@
 //! Standard output belongs to results; all that is shown meanwhile goes to standard error.
 
 mod agent;
+mod alone;
 mod demo;
 mod life;
 mod options;
@@ -35,6 +37,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Ok(Command::Demo(options)) => demo::run(&options),
+        Ok(Command::Backend { listen }) => alone::run(listen),
         Ok(Command::Act { action, backend }) => {
             Running::find(backend.as_deref()).and_then(|it| order::act(&action, &it))
         }

@@ -1,6 +1,7 @@
-//! The arguments, read by hand: four options and two commands do not need a library.
+//! The arguments, read by hand: a few options and three commands do not need a library.
 
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -14,16 +15,19 @@ pub(crate) const HELP: &str = "\
 Runs the agent on a simulated cluster, with a reference backend, and shows what arrives.
 
 Usage: sandbox [OPTION]...
+       sandbox backend [--listen ADDRESS:PORT]
        sandbox action NAME [--PARAM VALUE]... [--dry-run] [--backend URL]
        sandbox settings [--NAME VALUE]... [--backend URL]
 
+`backend` is the reference backend alone, for an agent elsewhere: it prints what that one is to
+be started with, as JSON, and serves on a free port of 127.0.0.1 unless told otherwise.
 `action` has the running sandbox sign an action, prints its progress and then its result, such as
   sandbox action drain_node --node node-1
   sandbox action scale_deployment --namespace default --name web --replicas 3
   sandbox action label_resource --kind node --name node-1 --label pool=spot --label old-
 `settings` does so with remote settings, such as
   sandbox settings --collection-interval 30 --log-level debug
-Both take the sandbox that was started last, or the one whose backend has this URL.
+Both take the sandbox or backend that was started last, or the one whose backend has this URL.
 
 Options:
   --nodes N      nodes of the cluster, 1 to 5000 (3)
@@ -44,6 +48,11 @@ pub(crate) enum Command {
     Help,
     /// The agent at work.
     Demo(Options),
+    /// `backend`
+    Backend {
+        /// `--listen`
+        listen: SocketAddr,
+    },
     /// `action`
     Act {
         /// What is to be done.
@@ -92,6 +101,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     if let Some(command) = arguments.next_if(|it| it == "action" || it == "settings") {
         return params::parse(&command, arguments);
     }
+    if arguments.next_if(|it| it == "backend").is_some() {
+        return backend(arguments);
+    }
     let mut options = Options::default();
     let mut faults = Vec::new();
     while let Some(argument) = arguments.next() {
@@ -126,6 +138,25 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     }
 }
 
+fn backend(mut arguments: impl Iterator<Item = String>) -> Result<Command, Vec<String>> {
+    let mut listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    while let Some(argument) = arguments.next() {
+        let (name, inline) = match argument.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (argument.as_str(), None),
+        };
+        if name != "--listen" {
+            return Err(vec![format!("{argument:?}: expected --listen")]);
+        }
+        let value = inline.or_else(|| arguments.next()).unwrap_or_default();
+        let expected = "expected an address and a port, such as 127.0.0.1:8000";
+        listen = value
+            .parse()
+            .map_err(|_| vec![format!("--listen: {expected}, got {value:?}")])?;
+    }
+    Ok(Command::Backend { listen })
+}
+
 fn read(name: &str, value: Option<&str>, range: RangeInclusive<u32>) -> Result<u32, String> {
     let expected = format!(
         "expected a whole number from {} to {}",
@@ -157,6 +188,22 @@ mod tests {
         let line = "--nodes 10 --pods=400 --interval 2 --seconds=20";
         assert_eq!(parsed(line), Ok(Command::Demo(options)));
         assert_eq!(parsed("--nodes 10 --help"), Ok(Command::Help));
+    }
+
+    #[test]
+    fn the_backend_listens_where_it_is_told_to() {
+        let listen = |address: &str| {
+            let listen = address.parse().unwrap();
+            Ok(Command::Backend { listen })
+        };
+        assert_eq!(parsed("backend"), listen("127.0.0.1:0"));
+        assert_eq!(
+            parsed("backend --listen 10.0.0.1:80"),
+            listen("10.0.0.1:80")
+        );
+        assert_eq!(parsed("backend --listen=[::]:80"), listen("[::]:80"));
+        let bad = "--listen: expected an address and a port, such as 127.0.0.1:8000, got \"80\"";
+        assert_eq!(parsed("backend --listen 80"), Err(vec![bad.to_owned()]));
     }
 
     #[test]
