@@ -1,16 +1,18 @@
 //! Carries one order from its claim to its result.
 
+mod claim;
+mod journaled;
+
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use log::{error, info, warn};
+use log::{error, info};
 use serde_json::Value;
 use time::OffsetDateTime;
-use ureq::http::Method;
 
-use super::context::{Context, Ended, Record};
+use super::context::{Context, Ended};
 use super::event::Recorder;
 use super::execute::{execute, observe};
 use super::inbox::Inbox;
@@ -21,8 +23,6 @@ use crate::actions::limiter::EvictionLimiter;
 use crate::actions::outcome::{Outcome, Reason, Reporter, Status};
 use crate::actions::policy::{Decision, Policy};
 use crate::actions::verify::{ActionOrder, Order, Verified};
-use crate::backend::client::segment;
-use crate::backend::retry::{Failure, Retry};
 use crate::backend::{self, protocol};
 use crate::health::Component;
 use crate::journal::Recovered;
@@ -34,6 +34,7 @@ use crate::thread::stop::{Never, Stop};
 use crate::websocket::channel::Channel;
 use crate::websocket::frames::Outgoing;
 use crate::{kube, timestamp};
+use journaled::Journaled;
 
 /// Actions that run at once (protocol, section 4, 7); each has a thread.
 pub const WORKERS: usize = 4;
@@ -118,44 +119,6 @@ impl Worker {
                     return;
                 }
                 self.carry_out(&job.verified, order, component, stop);
-            }
-        }
-    }
-
-    /// Claims the order; false if it is not ours, or at the stop. Tries again what may pass, until it expires.
-    fn claim(&self, verified: &Verified, component: &Component, stop: &Stop) -> bool {
-        let id = verified.id();
-        let path = format!("/v1/actions/{}/claim", segment(id.as_str()));
-        let message = serde_json::json!({
-            "agent_id": self.identity.agent_id,
-            "instance_id": self.identity.instance_id,
-            "payload_sha256": verified.payload_hash().to_string(),
-        });
-        let mut retry = Retry::default();
-        loop {
-            component.beat();
-            let failure = match self
-                .backend
-                .json::<Value>("claim", Method::POST, &path, &message)
-            {
-                Ok(_) => return true,
-                Err(Failure::Refused { code, why }) => {
-                    info!(target: ACTUATOR, "Action {id} is not ours to execute: {code} {why}");
-                    let _ = self.inbox.journal().dropped(id);
-                    return false;
-                }
-                Err(failure) => failure,
-            };
-            let pause = retry.after(&failure);
-            warn!(target: ACTUATOR, "Failed to claim action {id}: {failure}; trying again in {:.1} s", pause.as_secs_f64());
-            component.period(pause.max(Duration::from_mins(1)));
-            if self.backend.pause(pause, &failure, stop) {
-                return false;
-            }
-            // An order past its time is claimed all the same, so that it gets its result; but not for ever.
-            if timestamp::unix_seconds() > verified.expires_at() + GIVE_UP_AFTER_EXPIRY {
-                let _ = self.inbox.journal().dropped(id);
-                return false;
             }
         }
     }
@@ -344,8 +307,6 @@ impl Worker {
 
 use protocol::Identity;
 
-/// A claim for an expired order is tried for so many more seconds.
-const GIVE_UP_AFTER_EXPIRY: i64 = 600;
 /// How long looking at what a crash has left may take.
 const OBSERVATION: Duration = Duration::from_mins(1);
 
@@ -376,39 +337,6 @@ fn timeout(action: &Action) -> Duration {
 
 /// An action that is a single write.
 const QUICK: Duration = Duration::from_mins(1);
-
-struct Journaled<'a> {
-    worker: &'a Worker,
-    id: &'a EnvelopeId,
-    began: OffsetDateTime,
-}
-
-impl Record for Journaled<'_> {
-    fn started(&self) -> Result<(), String> {
-        self.worker
-            .inbox
-            .journal()
-            .started(self.id, self.began)
-            .map_err(|err| err.to_string())
-    }
-
-    fn step(&self, step: &Value) {
-        let inbox = &self.worker.inbox;
-        if let Err(err) = inbox.journal().step(self.id, &step.to_string()) {
-            error!(target: ACTUATOR, "A step of action {} could not be written down: {err}", self.id);
-        }
-    }
-
-    fn progress(&self, message: &str, done: u64, total: u64) {
-        info!(target: ACTUATOR, "Action {}: {message} ({done} of {total})", self.id);
-        self.worker.channel.send(&Outgoing::Progress {
-            id: self.id.as_str(),
-            message,
-            done,
-            total,
-        });
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ mod drain_race;
 mod durability;
 mod endpoints;
 mod events;
+mod kubectl;
 mod lifecycle;
 mod refusals;
 mod supervision;

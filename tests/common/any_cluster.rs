@@ -221,6 +221,14 @@ impl AnyCluster {
         }
     }
 
+    /// What kubectl prints; none of a simulated cluster.
+    pub fn kubectl(&self, words: &[&str]) -> Option<String> {
+        match &self.kind {
+            Kind::Real(real) => Some(real.kubectl(words)),
+            Kind::Simulated(_) => None,
+        }
+    }
+
     /// The simulated server, for what only the simulation can do; none of a real one.
     pub fn simulated(&self) -> Option<&ApiServer> {
         match &self.kind {

@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 /// Set where mounts must be possible, as in `.ci/run`: a test that needs them may not be skipped there.
 const REQUIRED: &str = "KUBERNETES_AGENT_TEST_MOUNTS";
-const BYTES: usize = 256 << 10;
+const BYTES: u64 = 256 << 10;
 /// What the disk gives at once.
-pub const PAGE: u64 = 4096;
+pub const PAGE: usize = 4096;
 
 /// The disk; gone when dropped, with all that is on it.
 pub struct Disk {
@@ -92,7 +92,7 @@ impl Disk {
             .open(self.file("filler"))
             .expect("a file");
         loop {
-            match file.write_all(&[0; PAGE as usize]) {
+            match file.write_all(&[0; PAGE]) {
                 Ok(()) => (),
                 Err(err) if err.kind() == ErrorKind::StorageFull => return,
                 Err(err) => panic!("failed to fill the disk: {err}"),

@@ -146,6 +146,20 @@ impl Real {
             .collect()
     }
 
+    /// What kubectl prints when the administrator runs it with these words.
+    pub fn kubectl(&self, words: &[&str]) -> String {
+        let output = Command::new("kubectl")
+            .arg("--kubeconfig")
+            .arg(self.variable("KUBECONFIG"))
+            .args(words)
+            .output()
+            .expect("kubectl is installed");
+        let text = |it: Vec<u8>| String::from_utf8_lossy(&it).trim().to_owned();
+        let said = text(output.stderr);
+        assert!(output.status.success(), "kubectl {words:?}: {said}");
+        text(output.stdout)
+    }
+
     /// Runs one of the scripts on it.
     pub fn script(&self, name: &str, arguments: &[&str]) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -4,25 +4,27 @@
 //! Evictions are sent one after the other by one thread: the server answers within milliseconds, and what takes long
 //! is the end of the pods, of which many go on at once.
 
-use std::collections::{BTreeSet, HashSet};
+mod evict;
+mod learn;
+
+use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::kube::objects::Node;
 use crossbeam_channel::select_biased;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
-use log::{debug, warn};
-use serde::Deserialize;
+use log::debug;
 use serde_json::{Map, Value, json};
 
-use super::eviction::{self, Answer, Answered, Discovery, Version};
-use super::moves::one::Stage;
+use super::eviction::Version;
 use super::moves::{Moves, Next};
-use super::pods::{Controller, Pod};
+use super::pods::Pod;
 use super::sight::{News, Sight};
 use crate::actions::outcome::{Reason, Status};
-use crate::actuator::context::{Context, Ended, Writes, create_dry_run};
+use crate::actuator::context::{Context, Ended, Writes};
+use crate::kube::objects::Node;
 use crate::logging::ACTUATOR;
+
+pub use learn::version;
 
 /// How long after the stop the end of evicted pods is still waited for, of the 5.5 s that an action has then.
 const LINGER: Duration = Duration::from_secs(3);
@@ -67,17 +69,6 @@ pub enum Other {
     Node(Option<Box<Node>>),
 }
 
-/// Which version of the policy API the server speaks.
-pub fn version(context: &Context<'_>) -> Result<Version, Ended> {
-    match context.get::<Discovery>("/api/v1", "discovery") {
-        Ok(Some(discovery)) => Ok(Version::of(&discovery)),
-        // Not allowed to ask, as in a hardened cluster: the current one, and the other if that is refused.
-        Ok(None) => Ok(Version::V1),
-        Err(ended) if ended.reason == Some(Reason::Forbidden) => Ok(Version::V1),
-        Err(ended) => Err(ended),
-    }
-}
-
 impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
     /// Moves nothing yet.
     pub fn new(
@@ -97,93 +88,6 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
             settled: 0,
             permit_at: None,
         }
-    }
-
-    /// The pods that the watch lists first.
-    pub fn listed_pods(&self) -> Result<Vec<Pod>, Ended> {
-        let mut pods: Vec<Pod> = Vec::new();
-        loop {
-            match self.await_news()? {
-                News::Pod(pod) => {
-                    pods.retain(|it| it.uid != pod.uid);
-                    pods.push(*pod);
-                }
-                News::PodGone(uid) => pods.retain(|it| it.uid != uid),
-                News::Pods(uids) => {
-                    pods.retain(|it| uids.contains(&it.uid));
-                    return Ok(pods);
-                }
-                News::Trouble(ended) => return Err(*ended),
-                _ => (),
-            }
-        }
-    }
-
-    /// Watches the budgets of the pods' namespaces, and waits until they are listed. Budgets that cannot be read are
-    /// no reason to end: the server asks them anyhow.
-    pub fn learn_budgets(
-        &mut self,
-        others: &mut dyn FnMut(&mut Moves, Other) -> Option<String>,
-    ) -> Result<(), Ended> {
-        let open = self.moves.all().iter().filter(|it| it.fate().is_none());
-        let namespaces: BTreeSet<String> = open.map(|it| it.pod.namespace.clone()).collect();
-        if namespaces.is_empty() {
-            return Ok(());
-        }
-        self.sight
-            .watch_budgets(self.api, namespaces)
-            .map_err(|err| no_thread(&err))?;
-        loop {
-            let news = self.await_news()?;
-            let is_last = match &news {
-                News::Budgets(_) => true,
-                News::Trouble(ended) => {
-                    warn!(target: ACTUATOR, "Going on without disruption budgets: {}", ended.message);
-                    true
-                }
-                _ => false,
-            };
-            self.take(news, others);
-            if is_last {
-                self.resolve();
-                return Ok(());
-            }
-        }
-    }
-
-    fn await_news(&self) -> Result<News, Ended> {
-        select_biased! {
-            recv(self.context.stop.signal()) -> _ => {
-                Err(Ended::interrupted("the agent was told to stop before anything was written"))
-            }
-            recv(self.sight.news) -> news => news.map_err(|_| no_watch()),
-            default(self.context.left()) => {
-                let message = "the cluster could not be read before the deadline";
-                Err(Ended::new(Status::Failed, Some(Reason::TimedOut), message))
-            }
-        }
-    }
-
-    /// Asks the server of each pod what it would say to its eviction: its name and the answer.
-    pub fn rehearse(&self) -> Result<Vec<Value>, Ended> {
-        let mut plan = Vec::new();
-        for it in self.moves.all() {
-            if self.context.stop.requested() {
-                return Err(Ended::interrupted("the agent was told to stop"));
-            }
-            let details = match &it.stage {
-                Stage::Due { .. } | Stage::Held { .. } => {
-                    let body = eviction::body(self.api, &it.pod, self.grace, true);
-                    let path = eviction::path(&it.pod);
-                    let answer = create_dry_run(self.context.kube, &path, RESOURCE, &body);
-                    would(&Answered::of(answer))
-                }
-                Stage::Ending { .. } => json!({"would": "wait"}),
-                Stage::Done(_) => it.details(Instant::now()),
-            };
-            plan.push(entry(&it.pod, &details));
-        }
-        Ok(plan)
     }
 
     /// Moves the pods. `others` is told of what else is seen, and may end it. Without the right to write, where all
@@ -297,98 +201,6 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
         None
     }
 
-    /// Learns how many pods those controllers want on which a verdict depends.
-    fn resolve(&mut self) {
-        while let Some((namespace, controller)) = self.moves.unresolved() {
-            let wanted = self.wanted(&namespace, &controller);
-            if self.context.stop.requested() {
-                return;
-            }
-            self.moves.resolve(&controller, wanted, Instant::now());
-        }
-    }
-
-    fn wanted(&self, namespace: &str, controller: &Controller) -> Option<i64> {
-        #[derive(Deserialize)]
-        struct Scaled {
-            spec: Spec,
-        }
-        #[derive(Deserialize)]
-        struct Spec {
-            replicas: Option<i64>,
-        }
-        let (root, plural) = match (&*controller.api_version, &*controller.kind) {
-            ("apps/v1", "ReplicaSet") => ("/apis/apps/v1", "replicasets"),
-            ("apps/v1", "StatefulSet") => ("/apis/apps/v1", "statefulsets"),
-            ("v1", "ReplicationController") => ("/api/v1", "replicationcontrollers"),
-            _ => return None,
-        };
-        let path = format!("{root}/namespaces/{namespace}/{plural}/{}", controller.name);
-        let found = self.context.get::<Scaled>(&path, plural);
-        // Not known is not never: the pod is then waited for.
-        found.ok().flatten().map(|it| it.spec.replicas.unwrap_or(1))
-    }
-
-    fn evict(&mut self, writes: &Writes<'_>, index: usize, again: bool) {
-        if again && !self.still_there(index) {
-            return;
-        }
-        let permit = match self.context.take_eviction() {
-            Ok(permit) => permit,
-            Err(wait) => {
-                let at = Instant::now() + wait;
-                self.permit_at = Some(at);
-                self.moves.pause(at);
-                return;
-            }
-        };
-        self.permit_at = None;
-        let mut answered = self.send(writes, index);
-        if answered.answer == Answer::WrongVersion && self.api == Version::V1 {
-            self.api = Version::V1Beta1;
-            answered = self.send(writes, index);
-        }
-        let outcome = answered.answer.as_str();
-        self.context
-            .metrics
-            .evictions
-            .with_label_values(&[outcome])
-            .inc();
-        let pod = &self.moves.all()[index].pod;
-        debug!(target: ACTUATOR, "The eviction of pod {}: {}", pod.path(), answered.text);
-        if !matches!(
-            answered.answer,
-            Answer::Accepted | Answer::Failed | Answer::Lost
-        ) {
-            self.context.give_back_eviction(permit);
-        }
-        self.moves.answered(index, answered, Instant::now());
-    }
-
-    fn send(&self, writes: &Writes<'_>, index: usize) -> Answered {
-        let pod = &self.moves.all()[index].pod;
-        let body = eviction::body(self.api, pod, self.grace, false);
-        Answered::of(writes.create::<meta::Status>(&eviction::path(pod), RESOURCE, &body))
-    }
-
-    /// Looks at a pod before it is asked for again: whether it is still the one, and still to be evicted.
-    fn still_there(&mut self, index: usize) -> bool {
-        let pod = &self.moves.all()[index].pod;
-        let (uid, path) = (
-            pod.uid.clone(),
-            format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name),
-        );
-        match self.context.get::<Pod>(&path, "pods") {
-            Ok(None) => self.moves.lost(&uid),
-            Ok(Some(pod)) if pod.uid != uid => self.moves.replaced(index),
-            Ok(Some(pod)) => {
-                self.moves.seen(pod, Instant::now());
-            }
-            Err(_) => return !self.context.stop.requested(),
-        }
-        matches!(self.moves.all()[index].stage, Stage::Due { .. })
-    }
-
     /// Writes down what an eviction has done, and says how far it is.
     fn write_steps(&mut self) {
         for it in self.moves.all().iter().filter(|it| it.is_ours()) {
@@ -405,19 +217,6 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
                 .record
                 .progress("pods settled", count(settled), count(total));
         }
-    }
-}
-
-/// How requests for evictions are counted.
-const RESOURCE: &str = "pods/eviction";
-
-fn would(answered: &Answered) -> Value {
-    match &answered.answer {
-        Answer::Accepted => json!({"would": "evict"}),
-        Answer::Budget(block) => {
-            json!({"would": "wait_for_budget", "budget": block.details(), "message": block.text()})
-        }
-        other => json!({"would": "fail", "answer": other.as_str(), "message": answered.text}),
     }
 }
 
@@ -446,8 +245,4 @@ pub fn no_thread(err: &io::Error) -> Ended {
         Some(Reason::Internal),
         format!("failed to start a thread: {err}"),
     )
-}
-
-fn no_watch() -> Ended {
-    Ended::new(Status::Failed, Some(Reason::Internal), "the watches ended")
 }

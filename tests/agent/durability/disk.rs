@@ -10,7 +10,7 @@ use sandbox::backend::{ActionState, Endpoint, Fault, Kind, NewAction};
 use serde_json::json;
 
 use crate::common::agent::Agent;
-use crate::common::disk::{Disk, PAGE};
+use crate::common::disk::{self, Disk};
 use crate::common::eventually;
 use crate::common::world::World;
 
@@ -196,6 +196,7 @@ fn label(world: &World, node: &str, length: u64) -> String {
     world.backend.create_action(&action).unwrap().id
 }
 
+const PAGE: u64 = disk::PAGE as u64;
 /// Less than any record takes.
 const SLACK: u64 = 20;
 

@@ -100,11 +100,6 @@ impl Held {
             }
         }
     }
-
-    fn end(self, world: &World) {
-        world.backend.clear_faults();
-        world.cluster.server.clear_faults();
-    }
 }
 
 /// What the journal says of an action, line by line.
@@ -175,7 +170,8 @@ fn survives(name: &str, case: &Case, state: StateDir) {
         case.known,
         "{name}: {action:?}"
     );
-    case.held.end(&world);
+    world.backend.clear_faults();
+    world.cluster.server.clear_faults();
 
     if state == StateDir::New {
         fs::remove_dir_all(world.state_dir()).unwrap();

@@ -1,5 +1,7 @@
 //! The connection is cut again and again while actions and news pass: nothing is lost, nothing comes twice.
 
+#![allow(clippy::print_stdout, reason = "figures for people")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread;

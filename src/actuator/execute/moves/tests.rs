@@ -1,8 +1,11 @@
+use std::collections::HashSet;
+
 use serde_json::json;
 
+use super::answers::TRIES_OF_500;
 use super::*;
-use crate::actuator::execute::budgets::BudgetObject;
-use crate::actuator::execute::eviction::Version;
+use crate::actuator::execute::budgets::{Budget, BudgetObject};
+use crate::actuator::execute::eviction::{Answer, Answered, Version};
 use crate::actuator::execute::pods::tests::pod;
 
 fn named(name: &str) -> Pod {

@@ -1,0 +1,104 @@
+//! What follows from the server's answer to an eviction.
+
+use std::time::{Duration, Instant};
+
+use super::one::{Fate, Stage};
+use super::{ASK_AGAIN, Moves};
+use crate::actuator::execute::budgets::{Block, Verdict};
+use crate::actuator::execute::drain::plan::Group;
+use crate::actuator::execute::eviction::{Answer, Answered};
+
+/// A failure without a wish for a pause: this at first, doubled each time...
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// ...up to this.
+const RETRY_MOST: Duration = Duration::from_secs(5);
+/// The pause after a 429 of API priority and fairness that names none.
+const THROTTLED: Duration = Duration::from_secs(1);
+/// Tries of an eviction that the server answers with 500: it may pass, but mostly does not.
+pub(super) const TRIES_OF_500: u32 = 4;
+
+impl Moves {
+    /// The server's answer to the eviction of the pod of this index.
+    pub fn answered(&mut self, index: usize, answered: Answered, now: Instant) {
+        let it = &mut self.pods[index];
+        it.was_asked = true;
+        let later = |failures: u32| {
+            let pause = RETRY_FIRST
+                .saturating_mul(1 << failures.min(10))
+                .min(RETRY_MOST);
+            Stage::Due {
+                at: now + answered.retry_after.unwrap_or(pause),
+                ask: true,
+            }
+        };
+        match &answered.answer {
+            Answer::Accepted => {
+                it.block = None;
+                it.stage = if it.group == Group::Own {
+                    Stage::Done(Fate::Accepted)
+                } else {
+                    Stage::Ending {
+                        ours: true,
+                        since: now,
+                    }
+                };
+                let pod = it.pod.clone();
+                self.budgets.spend(&pod);
+            }
+            Answer::Gone => self.gone(index),
+            Answer::Budget(block) => {
+                let mut block = block.clone();
+                // The server knows best that it is held; by what, the budgets may tell better.
+                if let Verdict::Never(known) = self.verdict(index) {
+                    self.pods[index].stage = Stage::Done(Fate::Never(known));
+                    return;
+                }
+                if let (true, Verdict::Held(known)) = (block.numbers.is_none(), self.verdict(index))
+                {
+                    block = known;
+                }
+                let until = now + answered.retry_after.unwrap_or(ASK_AGAIN).max(ASK_AGAIN);
+                for other in self.pods.iter_mut().filter(|it| it.is_held_by(&block)) {
+                    other.stage = Stage::Held { until };
+                }
+                self.hold(index, block, until);
+            }
+            Answer::Overlap => {
+                let block = match self.verdict(index) {
+                    Verdict::Never(block) => block,
+                    _ => Block::read(&answered.text),
+                };
+                self.pods[index].stage = Stage::Done(Fate::Never(block));
+            }
+            Answer::Throttled => {
+                it.stage = later(0);
+                let until = now + answered.retry_after.unwrap_or(THROTTLED);
+                self.paused_until = Some(until);
+            }
+            Answer::Conflict => {
+                it.stage = later(it.failures);
+                it.failures += 1;
+            }
+            Answer::NotNow => {
+                it.stage = Stage::Due {
+                    at: now + answered.retry_after.unwrap_or(ASK_AGAIN),
+                    ask: true,
+                };
+            }
+            Answer::Failed | Answer::Lost => {
+                it.maybe = true;
+                it.failures += 1;
+                let is_500 = answered.status.as_ref().is_some_and(|it| it["code"] == 500);
+                it.stage = if is_500 && it.failures >= TRIES_OF_500 {
+                    Stage::Done(Fate::Failed(Box::new(answered.clone())))
+                } else {
+                    later(it.failures - 1)
+                };
+            }
+            Answer::Forbidden | Answer::WrongVersion | Answer::Refused => {
+                it.stage = Stage::Done(Fate::Failed(Box::new(answered.clone())));
+            }
+        }
+        self.pods[index].last = Some(answered);
+    }
+}

@@ -1,0 +1,68 @@
+//! Budgets that hold a drain up, and let it go on.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::{assert_ended, hold};
+use crate::common::drain::Scene;
+use crate::common::eventually;
+
+#[test]
+fn pods_go_the_moment_their_budget_allows_it() {
+    let scene = Scene::new();
+    scene.on_node(4, || scene.workload("Deployment", "web", 4, &json!({})));
+    scene.budget("web", "web", &json!({"minAvailable": 3}));
+    let mut agent = scene.agent();
+    agent.logged("pods");
+    let began = Instant::now();
+    let drained = scene.drain(&json!({}));
+    let took = began.elapsed();
+    assert_ended(&drained, "succeeded", &Value::Null);
+    assert_eq!(scene.outcomes(&drained, "web-"), ["evicted"; 4]);
+    assert!(agent.metric("kubernetes_agent_evictions_blocked_total") > Some(0.0));
+    assert!(agent.metric("kubernetes_agent_evictions_total{outcome=\"accepted\"}") == Some(4.0));
+    println!("four pods one by one: {:.1} s", took.as_secs_f64());
+    agent.stop();
+    scene.backend.assert_no_violations();
+}
+
+#[test]
+fn a_drain_in_vain_restores_the_node_or_not_as_it_is_told() {
+    let scene = Scene::new();
+    hold(&scene);
+    let mut agent = scene.agent();
+    let failed = scene.drain(&json!({"timeout_seconds": 2}));
+    assert_ended(&failed, "failed", &json!("timed_out"));
+    assert_eq!(scene.outcomes(&failed, "web-"), ["blocked"]);
+    assert_eq!(failed["details"]["pods"][0]["never"], false);
+    assert_eq!(failed["details"]["restored"], true);
+    assert!(!scene.is_cordoned());
+
+    let kept = scene.drain(&json!({"timeout_seconds": 2, "on_failure": "keep_cordoned"}));
+    assert_ended(&kept, "failed", &json!("timed_out"));
+    assert_eq!(kept["details"]["restored"], false);
+    assert!(scene.is_cordoned());
+
+    // What somebody else has cordoned stays so.
+    scene.cordon(&scene.node, false);
+    scene.cordon(&scene.node, true);
+    let foreign = scene.drain(&json!({"timeout_seconds": 2}));
+    assert_ended(&foreign, "failed", &json!("timed_out"));
+    assert_eq!(foreign["details"]["cordoned_by_this"], false);
+    assert!(scene.is_cordoned());
+
+    // The budget goes, and the drain goes on at once.
+    let id = scene.issue("drain_node", &scene.drain_params(&json!({})), false);
+    agent.logged(&id);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let blocked = || agent.metric("kubernetes_agent_evictions_blocked_total") >= Some(4.0);
+            eventually("the fourth drain is held up", blocked);
+            scene.delete_budget("web");
+        });
+        assert_ended(&scene.result(&id), "succeeded", &Value::Null);
+    });
+    agent.stop();
+    scene.backend.assert_no_violations();
+}
