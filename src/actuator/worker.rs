@@ -14,7 +14,7 @@ use super::context::{Context, Ended, Record};
 use super::event::Recorder;
 use super::execute::{execute, observe};
 use super::inbox::Inbox;
-use super::queue::{Job, Task};
+use super::queue::{Taken, Task};
 use crate::actions::action::Action;
 use crate::actions::id::{EnvelopeId, PayloadHash};
 use crate::actions::limiter::EvictionLimiter;
@@ -26,6 +26,7 @@ use crate::backend::retry::{Failure, Retry};
 use crate::backend::{self, protocol};
 use crate::health::Component;
 use crate::journal::Recovered;
+use crate::kube::fence::Fence;
 use crate::logging::ACTUATOR;
 use crate::metrics::Metrics;
 use crate::settings::Live;
@@ -46,6 +47,8 @@ pub struct Worker {
     pub inbox: Arc<Inbox>,
     /// The API server; its connections outlive the stop, so that a write under way can end.
     pub kube: Arc<kube::Client>,
+    /// Answers for the writes of that client.
+    pub fence: Arc<dyn Fence>,
     /// The backend.
     pub backend: Arc<backend::Client>,
     /// Who we are.
@@ -53,7 +56,7 @@ pub struct Worker {
     /// What may happen here.
     pub policy: Policy,
     /// MAX_EVICTIONS_PER_MINUTE.
-    pub limiter: Mutex<EvictionLimiter>,
+    pub limiter: Arc<Mutex<EvictionLimiter>>,
     /// The agent's own pod, namespace and name.
     pub own_pod: Option<(String, String)>,
     /// Leaves events on the objects of actions.
@@ -74,10 +77,35 @@ impl Worker {
         while !stop.requested() {
             component.beat();
             if let Some(taken) = self.inbox.queue.take(LOOK, stop) {
-                self.job(&taken.job, component, stop);
+                self.job(taken, component, stop);
             }
         }
         Ok(())
+    }
+
+    /// While `is_standby`, looks what came of the orders that a run before this one had begun, and gives those their
+    /// result that were claimed and are past their time: no other replica can, and nothing is written for it.
+    pub fn run_standby(
+        &self,
+        is_standby: impl Fn() -> bool,
+        component: &Component,
+        stop: &Stop,
+    ) -> Result<(), Never> {
+        loop {
+            component.beat();
+            if is_standby() {
+                let now = timestamp::unix_seconds();
+                while let Some(taken) = self.inbox.queue.take_for_a_standby(now) {
+                    self.job(taken, component, stop);
+                    if stop.requested() {
+                        return Ok(());
+                    }
+                }
+            }
+            if stop.wait(STANDBY_LOOK) {
+                return Ok(());
+            }
+        }
     }
 
     /// Takes up what a crash or a restart has left, and gives its result to what can no longer be proven.
@@ -93,18 +121,23 @@ impl Worker {
         }
     }
 
-    fn job(&self, job: &Job, component: &Component, stop: &Stop) {
+    fn job(&self, taken: Taken<'_>, component: &Component, stop: &Stop) {
+        let job = &taken.job;
         let Order::Action(order) = job.verified.order() else {
             return;
         };
         let id = job.verified.id();
         match &job.task {
             Task::Observe { started_at, steps } => {
-                self.look_back(&job.verified, order, *started_at, steps, stop);
+                if !self.look_back(&job.verified, order, *started_at, steps, stop) {
+                    taken.put_back();
+                }
             }
             Task::Run { claimed } => {
-                if !self.claim(&job.verified, component, stop) {
-                    return;
+                match self.claim(&job.verified, component, stop) {
+                    Claim::Ours => (),
+                    Claim::Refused => return,
+                    Claim::Stopped => return taken.put_back(),
                 }
                 if !claimed && let Err(err) = self.inbox.journal().claimed(id) {
                     self.finish(
@@ -120,8 +153,8 @@ impl Worker {
         }
     }
 
-    /// Claims the order; false if it is not ours, or at the stop. Tries again what may pass, until it expires.
-    fn claim(&self, verified: &Verified, component: &Component, stop: &Stop) -> bool {
+    /// Claims the order. Tries again what may pass, until it expires.
+    fn claim(&self, verified: &Verified, component: &Component, stop: &Stop) -> Claim {
         let id = verified.id();
         let path = format!("/v1/actions/{}/claim", segment(id.as_str()));
         let message = serde_json::json!({
@@ -136,11 +169,11 @@ impl Worker {
                 .backend
                 .json::<Value>("claim", Method::POST, &path, &message)
             {
-                Ok(_) => return true,
+                Ok(_) => return Claim::Ours,
                 Err(Failure::Refused { code, why }) => {
                     info!(target: ACTUATOR, "Action {id} is not ours to execute: {code} {why}");
                     let _ = self.inbox.journal().dropped(id);
-                    return false;
+                    return Claim::Refused;
                 }
                 Err(failure) => failure,
             };
@@ -148,12 +181,12 @@ impl Worker {
             warn!(target: ACTUATOR, "Failed to claim action {id}: {failure}; trying again in {:.1} s", pause.as_secs_f64());
             component.period(pause.max(Duration::from_mins(1)));
             if self.backend.pause(pause, &failure, stop) {
-                return false;
+                return Claim::Stopped;
             }
             // An order past its time is claimed all the same, so that it gets its result; but not for ever.
             if timestamp::unix_seconds() > verified.expires_at() + GIVE_UP_AFTER_EXPIRY {
                 let _ = self.inbox.journal().dropped(id);
-                return false;
+                return Claim::Refused;
             }
         }
     }
@@ -213,6 +246,7 @@ impl Worker {
         self.finish(verified, order, ended, Some(began.0));
     }
 
+    /// Finds out what came of an order that was begun; false if it could not be, because of the stop.
     fn look_back(
         &self,
         verified: &Verified,
@@ -220,7 +254,7 @@ impl Worker {
         started_at: OffsetDateTime,
         steps: &[String],
         stop: &Stop,
-    ) {
+    ) -> bool {
         let id = verified.id();
         info!(target: ACTUATOR, "Action {id} was under way when the agent ended: observing what came of it");
         let steps: Vec<Value> = steps
@@ -239,14 +273,14 @@ impl Worker {
             Err(refusal) => Ended::interrupted(format!("this version does not know it: {refusal}")),
         };
         if stop.requested() && ended.reason == Some(Reason::Shutdown) {
-            // Not looked at to the end: the next start does.
-            return;
+            return false;
         }
         if ended.status == Status::Interrupted {
             ended.reason = Some(Reason::Restarted);
             ended = ended.with("steps", steps);
         }
         self.finish(verified, order, ended, Some(started_at));
+        true
     }
 
     fn context<'a>(
@@ -278,9 +312,13 @@ impl Worker {
         &self,
         verified: &Verified,
         order: &ActionOrder,
-        ended: Ended,
+        mut ended: Ended,
         began: Option<OffsetDateTime>,
     ) {
+        if ended.reason == Some(Reason::Shutdown) && self.fence.admits().is_none() {
+            ended.reason = Some(Reason::LeadershipLost);
+            ended.message.push_str("; it does not lead any more");
+        }
         let outcome = ended.outcome(began, OffsetDateTime::now_utc());
         self.settle(verified, order, &outcome);
     }
@@ -339,6 +377,19 @@ impl Worker {
         let _ = self.results.try_send(());
     }
 }
+
+/// What came of a claim.
+enum Claim {
+    /// The order is ours to execute.
+    Ours,
+    /// It is not, and never will be.
+    Refused,
+    /// The stop came first.
+    Stopped,
+}
+
+/// A standby looks this often for orders of its own whose time is over.
+const STANDBY_LOOK: Duration = Duration::from_secs(2);
 
 use protocol::Identity;
 
