@@ -18,13 +18,13 @@ mod stop;
 mod term;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{bounded, select};
 use log::info;
 
 use crate::config::Config;
-use crate::health::Health;
+use crate::health::{CLUSTER, Health, readable};
 use crate::leader::State;
 use crate::logging::MAIN;
 use crate::metrics::Metrics;
@@ -92,7 +92,17 @@ fn follow(shared: &Shared, term: &mut Option<Term>) -> Result<(), Failure> {
             *term = Some(Term::start(shared, number)?);
         }
     } else if state == State::Standby {
-        shared.backlog.stand_by();
+        stand_by(shared);
     }
     Ok(())
+}
+
+/// Keeps what a term would need warm, and is ready once it is.
+fn stand_by(shared: &Shared) {
+    shared.backlog.stand_by();
+    // The heartbeat says so too, at its interval; a rolling upgrade waits for this.
+    if shared.store.is_synced() {
+        let read = readable(shared.store.last_read(), Instant::now());
+        shared.health.check(CLUSTER, read);
+    }
 }

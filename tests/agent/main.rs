@@ -21,6 +21,7 @@ mod drain_race;
 mod durability;
 mod endpoints;
 mod events;
+mod leadership;
 mod lifecycle;
 mod refusals;
 mod supervision;

@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod drain;
 pub mod expected;
 pub mod real;
+pub mod wire;
 
 use std::time::{Duration, Instant};
 
