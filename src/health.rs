@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -73,6 +74,15 @@ struct Entry {
     last_beat: Instant,
 }
 
+/// Which replica leads, as `/readyz` shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leads {
+    /// This one does.
+    pub leader: bool,
+    /// Another one does, by this name.
+    pub holder: Option<String>,
+}
+
 /// Whoever is told when something breaks and when it works again. Called from any component's thread.
 pub trait Listener: Send + Sync {
     /// A component failed, for this reason; or it runs again.
@@ -85,8 +95,11 @@ pub trait Listener: Send + Sync {
 pub struct Health {
     components: Mutex<BTreeMap<&'static str, Entry>>,
     checks: Mutex<BTreeMap<&'static str, Result<(), String>>>,
+    leads: Mutex<Leads>,
     metrics: Arc<Metrics>,
     listener: OnceLock<Arc<dyn Listener>>,
+    /// One is enough to end the agent.
+    hopeless: (Sender<&'static str>, Receiver<&'static str>),
 }
 
 /// The answer of a probe: fine, or what is not.
@@ -98,8 +111,10 @@ impl Health {
         Arc::new(Self {
             components: Mutex::default(),
             checks: Mutex::default(),
+            leads: Mutex::default(),
             metrics,
             listener: OnceLock::new(),
+            hopeless: bounded(1),
         })
     }
 
@@ -110,23 +125,49 @@ impl Health {
 
     /// Announces the component `name`, which will make progress at least every `period`.
     pub fn component(self: &Arc<Self>, name: &'static str, period: Duration) -> Component {
-        self.components().insert(
-            name,
-            Entry {
-                state: State::Running,
-                since: OffsetDateTime::now_utc(),
-                reason: None,
-                restarts: 0,
-                period,
-                last_beat: Instant::now(),
-            },
-        );
-        self.metrics.component_restarts.with_label_values(&[name]);
-        self.publish(name, State::Running);
+        self.announce(name, State::Running, period);
         Component {
             name,
             health: Arc::clone(self),
         }
+    }
+
+    /// Announces that the component `name` waits for leadership: no thread runs it, and no progress is expected.
+    pub fn stand_by(&self, name: &'static str) {
+        self.announce(name, State::Standby, Duration::MAX);
+    }
+
+    fn announce(&self, name: &'static str, state: State, period: Duration) {
+        let mut components = self.components();
+        let restarts = components.get(name).map_or(0, |it| it.restarts);
+        let entry = Entry {
+            state,
+            since: OffsetDateTime::now_utc(),
+            reason: None,
+            restarts,
+            period,
+            last_beat: Instant::now(),
+        };
+        components.insert(name, entry);
+        drop(components);
+        self.metrics.component_restarts.with_label_values(&[name]);
+        self.publish(name, state);
+    }
+
+    /// This replica leads or does not; `holder` leads where that is known to be another one.
+    pub fn leads(&self, leader: bool, holder: Option<&str>) {
+        let holder = holder.map(str::to_owned);
+        *lock(&self.leads) = Leads { leader, holder };
+    }
+
+    /// Which replica leads.
+    pub fn leader(&self) -> Leads {
+        lock(&self.leads).clone()
+    }
+
+    /// Fires with the name of a component that failed too often for a restart to help.
+    pub fn hopeless(&self) -> &Receiver<&'static str> {
+        &self.hopeless.1
     }
 
     /// Sets what `/readyz` says of `check`; a check that was never set does not count.
@@ -152,7 +193,7 @@ impl Health {
     pub fn live(&self) -> Verdict {
         verdict(self.components().iter().filter_map(|(name, entry)| {
             let silent = entry.last_beat.elapsed();
-            (silent > entry.period * PERIODS)
+            (silent > entry.period.saturating_mul(PERIODS))
                 .then(|| (*name, format!("no progress for {} s", silent.as_secs())))
         }))
     }
@@ -262,6 +303,10 @@ impl Observer for Health {
     fn restarted(&self, name: &'static str) {
         info!(target: MAIN, "Component {name} restarted");
         self.set(name, State::Running, None);
+    }
+
+    fn hopeless(&self, name: &'static str) {
+        let _ = self.hopeless.0.try_send(name);
     }
 }
 
@@ -392,6 +437,17 @@ mod tests {
             text.contains("component_state{component=\"collector\",state=\"restarting\"} 0"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_component_that_stands_by_is_live_and_well() {
+        let health = health();
+        health.component("collector", Duration::from_hours(1));
+        health.failed("collector", "panicked: x", Duration::ZERO);
+        health.stand_by("collector");
+        assert!(health.live().is_ok() && health.all_running());
+        let report = health.report().remove("collector").unwrap();
+        assert_eq!((report.state, report.restarts), (State::Standby, 1));
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use log::info;
-use serde_json::json;
+use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response, Server};
 
-use crate::health::{Component, Health, Verdict};
+use crate::health::{Component, Health, Leads, Verdict};
 use crate::logging::HEARTBEAT;
 use crate::metrics::Metrics;
 use crate::resources::Resources;
@@ -67,8 +67,12 @@ impl Endpoints {
     fn answer(&self, request: Request) -> io::Result<()> {
         let path = request.url().split('?').next().unwrap_or_default();
         let (code, kind, body) = match (request.method(), path) {
-            (Method::Get | Method::Head, "/healthz") => verdict(self.health.live(), "ok"),
-            (Method::Get | Method::Head, "/readyz") => verdict(self.health.ready(), "ready"),
+            (Method::Get | Method::Head, "/healthz") => {
+                verdict(self.health.live(), json!({"status": "ok"}))
+            }
+            (Method::Get | Method::Head, "/readyz") => {
+                verdict(self.health.ready(), ready(&self.health.leader()))
+            }
             (Method::Get | Method::Head, "/metrics") => {
                 self.resources.read();
                 (
@@ -99,9 +103,19 @@ impl Endpoints {
 
 const JSON: &str = "application/json";
 
-fn verdict(verdict: Verdict, fine: &str) -> (u16, &'static str, String) {
+/// A standby is ready too: a rolling upgrade waits for it.
+fn ready(Leads { leader, holder }: &Leads) -> Value {
+    let mut body = json!({"status": "ready", "leader": leader});
+    if let Some(holder) = holder {
+        body["holder"] = holder.as_str().into();
+    }
+    body
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made in place at each call")]
+fn verdict(verdict: Verdict, fine: Value) -> (u16, &'static str, String) {
     match verdict {
-        Ok(()) => (200, JSON, json!({"status": fine}).to_string()),
+        Ok(()) => (200, JSON, fine.to_string()),
         Err(failing) => (
             503,
             JSON,

@@ -7,6 +7,7 @@
 //! - [`thread`] supervises threads, stops them and paces their retries; it knows no word of the domain.
 //! - [`health`] and [`metrics`] are what the agent says of itself; [`http`] serves them; [`resources`] measures.
 //! - [`kube`] is the Kubernetes API by hand: requests, lists and watches as streams, credentials, typed errors.
+//! - [`leader`] decides by a Lease whether this replica acts, and answers for each write.
 //! - [`cluster`] holds what is known of pods, nodes and owners, fed by watches.
 //! - [`collector`] joins usage with it and makes samples; [`backend`] batches, buffers and delivers them.
 //! - [`heartbeat`] registers the agent and beats; [`net`] is what all connections to the backend share.
@@ -16,7 +17,8 @@
 //! - [`rbac`] is the table of what all of them ask of the API server; manifests, chart and README follow it.
 //!
 //! Invariants: no secret leaves [`secret::Secret`] but into a header or a MAC. Only [`actions::verify`] makes a
-//! `Verified`, only [`actuator::context::Context::begin`] the right to write. Every blocking call has a deadline,
+//! `Verified`, only [`actuator::context::Context::begin`] the right to write, and no write leaves [`kube::Client`] but
+//! past a [`kube::fence::Fence`]. Every blocking call has a deadline,
 //! every queue a bound, and every pause ends when [`thread::stop::Stop`] fires.
 
 pub mod agent;
@@ -29,6 +31,7 @@ pub mod metrics;
 pub mod http;
 pub mod resources;
 pub mod kube;
+pub mod leader;
 pub mod cluster;
 pub mod collector;
 pub mod backend;

@@ -204,7 +204,11 @@ pub const RULES: [Rule; 23] = [
         false,
         "the Lease, the first time; a name cannot bound a creation",
     ),
-    own(&["get", "update"], true, "holding and renewing the Lease"),
+    own(
+        &["get", "update", "watch"],
+        true,
+        "holding and renewing the Lease, and seeing that it is free",
+    ),
 ];
 
 const fn read(

@@ -74,6 +74,8 @@ pub enum Reason {
     Shutdown,
     /// Interrupted: the agent was ended in the middle of it.
     Restarted,
+    /// Interrupted: the agent could not renew its lease, so another replica may act now.
+    LeadershipLost,
 }
 
 impl Reason {
@@ -91,6 +93,7 @@ impl Reason {
             Self::Internal => "internal",
             Self::Shutdown => "shutdown",
             Self::Restarted => "restarted",
+            Self::LeadershipLost => "leadership_lost",
         }
     }
 }

@@ -73,7 +73,9 @@ impl Ended {
     /// The API server refused or did not answer; `doing` says what was tried.
     pub fn api(doing: &str, err: &kube::Error) -> Self {
         let reason = match err {
-            kube::Error::Stopped => return Self::interrupted(format!("stopped before {doing}")),
+            kube::Error::Stopped | kube::Error::Fenced => {
+                return Self::interrupted(format!("stopped before {doing}"));
+            }
             err if err.is_forbidden() => Reason::Forbidden,
             _ => Reason::ApiError,
         };

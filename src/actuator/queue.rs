@@ -16,7 +16,7 @@ use crate::thread::stop::Stop;
 pub const CAPACITY: usize = 64;
 
 /// An order on its way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Job {
     /// The order, proven.
     pub verified: Verified,
@@ -51,6 +51,15 @@ impl Job {
                 .ok()
                 .map(crate::actions::action::Action::target),
             Order::Settings(_) => None,
+        }
+    }
+
+    /// Whether it can be done by a replica that does not lead: nothing is written to the cluster for it.
+    fn is_for_a_standby(&self, now: i64) -> bool {
+        match self.task {
+            Task::Observe { .. } => true,
+            // Nobody else can give it its result.
+            Task::Run { claimed } => claimed && self.verified.is_expired(now),
         }
     }
 
@@ -127,17 +136,22 @@ impl Queue {
         if stop.requested() {
             return None;
         }
-        if let Some(taken) = self.try_take() {
+        if let Some(taken) = self.try_take(|_| true) {
             return Some(taken);
         }
         select_biased! {
             recv(stop.signal()) -> _ => None,
-            recv(self.news.1) -> _ => self.try_take(),
+            recv(self.news.1) -> _ => self.try_take(|_| true),
             default(limit) => None,
         }
     }
 
-    fn try_take(&self) -> Option<Taken<'_>> {
+    /// The oldest job that a replica may do which does not lead at `now`, in unix seconds. All others stay.
+    pub fn take_for_a_standby(&self, now: i64) -> Option<Taken<'_>> {
+        self.try_take(|job| job.is_for_a_standby(now))
+    }
+
+    fn try_take(&self, wanted: impl Fn(&Job) -> bool) -> Option<Taken<'_>> {
         let mut state = self.state();
         let State {
             waiting,
@@ -151,7 +165,8 @@ impl Queue {
             let free = target
                 .as_ref()
                 .is_none_or(|it| !busy.contains(it) && !passed.contains(it))
-                && (!job.is_drain() || *drains < self.max_drains);
+                && (!job.is_drain() || *drains < self.max_drains)
+                && wanted(job);
             if !free {
                 passed.extend(target);
             }
@@ -177,6 +192,13 @@ impl Queue {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken<'_> {
+    /// Puts the job back where it was: it was not begun, and is for the next term or the next start.
+    pub fn put_back(self) {
+        self.queue.state().waiting.push_front(self.job.clone());
     }
 }
 

@@ -16,7 +16,7 @@ use super::context::{Context, Ended};
 use super::event::Recorder;
 use super::execute::{execute, observe};
 use super::inbox::Inbox;
-use super::queue::{Job, Task};
+use super::queue::{Taken, Task};
 use crate::actions::action::Action;
 use crate::actions::id::{EnvelopeId, PayloadHash};
 use crate::actions::limiter::EvictionLimiter;
@@ -26,6 +26,7 @@ use crate::actions::verify::{ActionOrder, Order, Verified};
 use crate::backend::{self, protocol};
 use crate::health::Component;
 use crate::journal::Recovered;
+use crate::kube::fence::Fence;
 use crate::logging::ACTUATOR;
 use crate::metrics::Metrics;
 use crate::settings::Live;
@@ -34,6 +35,7 @@ use crate::thread::stop::{Never, Stop};
 use crate::websocket::channel::Channel;
 use crate::websocket::frames::Outgoing;
 use crate::{kube, timestamp};
+use claim::Claim;
 use journaled::Journaled;
 
 /// Actions that run at once (protocol, section 4, 7); each has a thread.
@@ -47,6 +49,8 @@ pub struct Worker {
     pub inbox: Arc<Inbox>,
     /// The API server; its connections outlive the stop, so that a write under way can end.
     pub kube: Arc<kube::Client>,
+    /// Answers for the writes of that client.
+    pub fence: Arc<dyn Fence>,
     /// The backend.
     pub backend: Arc<backend::Client>,
     /// Who we are.
@@ -54,7 +58,7 @@ pub struct Worker {
     /// What may happen here.
     pub policy: Policy,
     /// MAX_EVICTIONS_PER_MINUTE.
-    pub limiter: Mutex<EvictionLimiter>,
+    pub limiter: Arc<Mutex<EvictionLimiter>>,
     /// The agent's own pod, namespace and name.
     pub own_pod: Option<(String, String)>,
     /// Leaves events on the objects of actions.
@@ -75,10 +79,35 @@ impl Worker {
         while !stop.requested() {
             component.beat();
             if let Some(taken) = self.inbox.queue.take(LOOK, stop) {
-                self.job(&taken.job, component, stop);
+                self.job(taken, component, stop);
             }
         }
         Ok(())
+    }
+
+    /// While `is_standby`, looks what came of the orders that a run before this one had begun, and gives those their
+    /// result that were claimed and are past their time: no other replica can, and nothing is written for it.
+    pub fn run_standby(
+        &self,
+        is_standby: impl Fn() -> bool,
+        component: &Component,
+        stop: &Stop,
+    ) -> Result<(), Never> {
+        loop {
+            component.beat();
+            if is_standby() {
+                let now = timestamp::unix_seconds();
+                while let Some(taken) = self.inbox.queue.take_for_a_standby(now) {
+                    self.job(taken, component, stop);
+                    if stop.requested() {
+                        return Ok(());
+                    }
+                }
+            }
+            if stop.wait(STANDBY_LOOK) {
+                return Ok(());
+            }
+        }
     }
 
     /// Takes up what a crash or a restart has left, and gives its result to what can no longer be proven.
@@ -94,18 +123,23 @@ impl Worker {
         }
     }
 
-    fn job(&self, job: &Job, component: &Component, stop: &Stop) {
+    fn job(&self, taken: Taken<'_>, component: &Component, stop: &Stop) {
+        let job = &taken.job;
         let Order::Action(order) = job.verified.order() else {
             return;
         };
         let id = job.verified.id();
         match &job.task {
             Task::Observe { started_at, steps } => {
-                self.look_back(&job.verified, order, *started_at, steps, stop);
+                if !self.look_back(&job.verified, order, *started_at, steps, stop) {
+                    taken.put_back();
+                }
             }
             Task::Run { claimed } => {
-                if !self.claim(&job.verified, component, stop) {
-                    return;
+                match self.claim(&job.verified, component, stop) {
+                    Claim::Ours => (),
+                    Claim::Refused => return,
+                    Claim::Stopped => return taken.put_back(),
                 }
                 // In a statement of its own: the result is written to the journal, whose lock must be free by then.
                 let marked = if *claimed {
@@ -178,6 +212,7 @@ impl Worker {
         self.finish(verified, order, ended, Some(began.0));
     }
 
+    /// Finds out what came of an order that was begun; false if it could not be, because of the stop.
     fn look_back(
         &self,
         verified: &Verified,
@@ -185,7 +220,7 @@ impl Worker {
         started_at: OffsetDateTime,
         steps: &[String],
         stop: &Stop,
-    ) {
+    ) -> bool {
         let id = verified.id();
         info!(target: ACTUATOR, "Action {id} was under way when the agent ended: observing what came of it");
         let steps: Vec<Value> = steps
@@ -204,14 +239,14 @@ impl Worker {
             Err(refusal) => Ended::interrupted(format!("this version does not know it: {refusal}")),
         };
         if stop.requested() && ended.reason == Some(Reason::Shutdown) {
-            // Not looked at to the end: the next start does.
-            return;
+            return false;
         }
         if ended.status == Status::Interrupted {
             ended.reason = Some(Reason::Restarted);
             ended = ended.with("steps", steps);
         }
         self.finish(verified, order, ended, Some(started_at));
+        true
     }
 
     fn context<'a>(
@@ -243,9 +278,13 @@ impl Worker {
         &self,
         verified: &Verified,
         order: &ActionOrder,
-        ended: Ended,
+        mut ended: Ended,
         began: Option<OffsetDateTime>,
     ) {
+        if ended.reason == Some(Reason::Shutdown) && self.fence.admits().is_none() {
+            ended.reason = Some(Reason::LeadershipLost);
+            ended.message.push_str("; it does not lead any more");
+        }
         let outcome = ended.outcome(began, OffsetDateTime::now_utc());
         self.settle(verified, order, &outcome);
     }
@@ -304,6 +343,9 @@ impl Worker {
         let _ = self.results.try_send(());
     }
 }
+
+/// A standby looks this often for orders of its own whose time is over.
+const STANDBY_LOOK: Duration = Duration::from_secs(2);
 
 use protocol::Identity;
 

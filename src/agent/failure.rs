@@ -9,6 +9,8 @@ pub enum Failure {
     Start(String),
     /// A component that failed too often.
     Hopeless(&'static str),
+    /// Components that went on after this replica had ceased to lead.
+    Stuck(Vec<&'static str>),
     /// STATE_DIR can be used now, which takes a new start.
     StateDirMended,
 }
@@ -18,6 +20,13 @@ impl fmt::Display for Failure {
         match self {
             Self::Start(why) => write!(f, "failed to start: {why}"),
             Self::Hopeless(name) => write!(f, "component {name} failed again and again"),
+            Self::Stuck(names) => {
+                let names = names.join(", ");
+                write!(
+                    f,
+                    "must start again: {names} did not end with the leadership"
+                )
+            }
             Self::StateDirMended => f.write_str("must start again: STATE_DIR can be used now"),
         }
     }

@@ -6,13 +6,13 @@ use std::{fmt, io};
 
 use crate::health::{Component, Health};
 use crate::thread::Threads;
-use crate::thread::stop::{self, Stop};
+use crate::thread::stop::{self, Guard, Stop};
 
 /// Threads that end at the same stop.
 pub(super) struct Group {
-    pub(super) threads: Threads,
-    pub(super) guard: stop::Guard,
-    pub(super) stop: Stop,
+    threads: Threads,
+    guard: Option<Guard>,
+    signal: Stop,
 }
 
 impl Group {
@@ -20,8 +20,8 @@ impl Group {
         let (guard, stop) = stop::pair();
         Self {
             threads: Threads::new(stop.clone(), health.clone()),
-            guard,
-            stop,
+            guard: Some(guard),
+            signal: stop,
         }
     }
 
@@ -33,7 +33,22 @@ impl Group {
         period: Duration,
         run: impl Fn(&Component, &Stop) -> Result<(), E> + Send + 'static,
     ) -> io::Result<()> {
-        let (component, stop) = (health.component(name, period), self.stop.clone());
+        let (component, stop) = (health.component(name, period), self.signal.clone());
         self.threads.spawn(name, move || run(&component, &stop))
+    }
+
+    /// Fires when they are told to end.
+    pub(super) fn signal(&self) -> &Stop {
+        &self.signal
+    }
+
+    /// Tells all of them to end.
+    pub(super) fn stop(&mut self) {
+        self.guard = None;
+    }
+
+    /// Waits for their end, at most so long, and names those that have not ended.
+    pub(super) fn join(&mut self, limit: Duration) -> Vec<&'static str> {
+        self.threads.join_within(limit, |_| true)
     }
 }

@@ -109,6 +109,20 @@ impl Client {
         })
     }
 
+    /// A client of the same backend with connections of its own, which [`Client::interrupt`] breaks without touching
+    /// these: for what ends apart from the rest.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            url: self.url.clone(),
+            key: self.key.clone(),
+            metrics: self.metrics.clone(),
+            agent: Mutex::new(self.config.new_agent()),
+            config: self.config.clone(),
+            clock_offset_ms: AtomicI64::new(UNKNOWN),
+        }
+    }
+
     /// Breaks every call under way. The next one connects anew.
     pub fn interrupt(&self) {
         let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);

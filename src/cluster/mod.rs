@@ -86,6 +86,12 @@ impl Store {
         }
     }
 
+    /// Whether pods and nodes were listed completely at least once.
+    pub fn is_synced(&self) -> bool {
+        let Synced { pods, nodes, .. } = self.lock().synced;
+        pods && nodes
+    }
+
     /// When a list or watch last brought anything.
     pub fn last_read(&self) -> Option<Instant> {
         self.lock().last_read

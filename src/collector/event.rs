@@ -229,6 +229,20 @@ fn hash(parts: &[&[u8]]) -> u64 {
         .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
+/// Events for the tests of what passes them on.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// One like any other.
+    pub(in super::super) fn sample() -> EventSample {
+        let text = r#"{"metadata":{"uid":"u"},"involvedObject":{}}"#;
+        serde_json::from_str::<EventObject<'_>>(text)
+            .map(|it| it.sample())
+            .unwrap()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

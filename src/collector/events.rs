@@ -2,24 +2,19 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Sender, select_biased};
-
-use super::event::{EventKey, EventObject, EventSample};
+use super::backlog::Backlog;
+use super::event::EventObject;
 use super::ledger::Ledger;
 use crate::kube::reflector::Mirror;
 use crate::thread::stop::Stop;
-
-/// Events between the watch and the collector at most: a burst passes, and the watch waits when the collector is
-/// behind.
-pub const QUEUE: usize = 256;
 
 /// What the watch does with events.
 pub struct EventMirror {
     /// Which were seen.
     pub ledger: Arc<Ledger>,
     /// Where new ones go.
-    pub out: Sender<(EventKey, EventSample)>,
-    /// Ends the wait for a full queue.
+    pub backlog: Arc<Backlog>,
+    /// Ends the wait for room.
     pub stop: Stop,
 }
 
@@ -36,12 +31,9 @@ impl Mirror for EventMirror {
 
     fn applied(&mut self, object: EventObject<'_>) {
         let key = object.key();
-        if self.ledger.is_new(key) {
-            // An event that the stop keeps from being sent is not delivered, so the next start sends it.
-            select_biased! {
-                recv(self.stop.signal()) -> _ => (),
-                send(self.out, (key, object.sample())) -> _ => (),
-            }
+        let version = object.version().parse().unwrap_or(0);
+        if self.ledger.is_new(key, version) {
+            self.backlog.put(version, key, object.sample(), &self.stop);
         }
     }
 

@@ -31,11 +31,19 @@ struct Seen {
     by_uid: HashMap<u64, Entry>,
     generation: u32,
     changed: bool,
+    /// The highest resource version of all.
+    newest: u64,
+    /// What a list brings is in no order, so that until its end there is no highest.
+    listing: bool,
+    /// What was said last of the versions delivered.
+    delivered: Option<u64>,
 }
 
 struct Entry {
     occurrence: u64,
     delivered: bool,
+    /// The resource version of the oldest occurrence that may be undelivered.
+    version: u64,
     generation: u32,
 }
 
@@ -60,18 +68,23 @@ impl Ledger {
     pub fn list_began(&self) {
         let mut seen = self.seen();
         seen.generation = seen.generation.wrapping_add(1);
+        seen.listing = true;
     }
 
-    /// The event exists; true if this occurrence of it was never seen.
-    pub fn is_new(&self, key: EventKey) -> bool {
+    /// The event exists, at this resource version; true if this occurrence of it was never seen.
+    pub fn is_new(&self, key: EventKey, version: u64) -> bool {
         let mut seen = self.seen();
         let generation = seen.generation;
+        seen.newest = seen.newest.max(version);
         let full = seen.by_uid.len() >= MOST;
         match seen.by_uid.get_mut(&key.uid) {
             Some(entry) => {
                 entry.generation = generation;
                 if entry.occurrence == key.occurrence {
                     return false;
+                }
+                if entry.delivered {
+                    entry.version = version;
                 }
                 entry.occurrence = key.occurrence;
                 entry.delivered = false;
@@ -81,6 +94,7 @@ impl Ledger {
                 let entry = Entry {
                     occurrence: key.occurrence,
                     delivered: false,
+                    version,
                     generation,
                 };
                 seen.by_uid.insert(key.uid, entry);
@@ -102,6 +116,18 @@ impl Ledger {
         let before = seen.by_uid.len();
         seen.by_uid.retain(|_, it| it.generation == generation);
         seen.changed |= seen.by_uid.len() != before;
+        seen.listing = false;
+    }
+
+    /// Up to this resource version the backend has every event that the cluster holds; `None` before the first list.
+    pub fn delivered_up_to(&self) -> Option<u64> {
+        let mut seen = self.seen();
+        if !seen.listing && seen.newest > 0 {
+            let undelivered = seen.by_uid.values().filter(|it| !it.delivered);
+            let oldest = undelivered.map(|it| it.version.saturating_sub(1)).min();
+            seen.delivered = Some(oldest.unwrap_or(seen.newest));
+        }
+        seen.delivered
     }
 
     /// The backend has these.
@@ -180,6 +206,7 @@ fn decode(bytes: &[u8]) -> Option<HashMap<u64, Entry>> {
             Entry {
                 occurrence: number(occurrence),
                 delivered: true,
+                version: 0,
                 generation: 0,
             },
         )
@@ -199,10 +226,10 @@ mod tests {
     fn an_occurrence_is_new_once() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path());
-        assert!(ledger.is_new(key(1, 1)));
-        assert!(!ledger.is_new(key(1, 1)));
-        assert!(ledger.is_new(key(1, 2)));
-        assert!(ledger.is_new(key(2, 1)));
+        assert!(ledger.is_new(key(1, 1), 1));
+        assert!(!ledger.is_new(key(1, 1), 1));
+        assert!(ledger.is_new(key(1, 2), 1));
+        assert!(ledger.is_new(key(2, 1), 1));
     }
 
     #[test]
@@ -210,26 +237,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path());
         for uid in 0..3 {
-            ledger.is_new(key(uid, 1));
+            ledger.is_new(key(uid, 1), 1);
         }
         // 2 occurred again before the delivery of its first occurrence was heard of.
-        ledger.is_new(key(2, 2));
+        ledger.is_new(key(2, 2), 1);
         ledger.delivered(&[key(0, 1), key(2, 1)]);
         ledger.save().unwrap();
         let ledger = Ledger::open(folder.path());
-        assert!(!ledger.is_new(key(0, 1)));
-        assert!(ledger.is_new(key(1, 1)));
-        assert!(ledger.is_new(key(2, 2)));
+        assert!(!ledger.is_new(key(0, 1), 1));
+        assert!(ledger.is_new(key(1, 1), 1));
+        assert!(ledger.is_new(key(2, 2), 1));
     }
 
     #[test]
     fn a_list_forgets_what_the_cluster_forgot() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path());
-        ledger.is_new(key(1, 1));
-        ledger.is_new(key(2, 1));
+        ledger.is_new(key(1, 1), 1);
+        ledger.is_new(key(2, 1), 1);
         ledger.list_began();
-        ledger.is_new(key(2, 1));
+        ledger.is_new(key(2, 1), 1);
         ledger.list_ended();
         ledger.forget(2);
         assert_eq!(ledger.seen().by_uid.len(), 0);
@@ -239,7 +266,7 @@ mod tests {
     fn a_damaged_file_counts_as_empty() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(folder.path());
-        ledger.is_new(key(1, 1));
+        ledger.is_new(key(1, 1), 1);
         ledger.delivered(&[key(1, 1)]);
         ledger.save().unwrap();
         let path = folder.path().join(FILE);
@@ -247,11 +274,11 @@ mod tests {
         for end in 0..whole.len() {
             fs::write(&path, &whole[..end]).unwrap();
             assert!(
-                Ledger::open(folder.path()).is_new(key(1, 1)),
+                Ledger::open(folder.path()).is_new(key(1, 1), 1),
                 "cut at {end}"
             );
         }
         fs::write(&path, &whole).unwrap();
-        assert!(!Ledger::open(folder.path()).is_new(key(1, 1)));
+        assert!(!Ledger::open(folder.path()).is_new(key(1, 1), 1));
     }
 }

@@ -4,6 +4,7 @@
 //! A cycle reads the Metrics API once, as a stream: each object that comes is joined with its record and written
 //! into the batch at once. What has no usage follows from the records alone.
 
+pub mod backlog;
 pub mod event;
 pub mod events;
 pub mod ledger;
@@ -31,6 +32,7 @@ use crate::logging::COLLECTOR;
 use crate::metrics::Metrics;
 use crate::settings::Live;
 use crate::thread::stop::{Never, Stop};
+use backlog::Backlog;
 use event::{EventKey, EventSample};
 use ledger::Ledger;
 use sample::{NodeSample, PodSample};
@@ -46,7 +48,7 @@ pub struct Collector {
     /// Pods and nodes.
     pub store: Arc<Store>,
     /// New events.
-    pub events: Receiver<(EventKey, EventSample)>,
+    pub backlog: Arc<Backlog>,
     /// Which events were delivered.
     pub ledger: Arc<Ledger>,
     /// Where batches go.
@@ -319,20 +321,13 @@ impl Round<'_> {
                 recv(self.stop.signal()) -> _ => return Wait::Stop,
                 recv(tick) -> _ => return Wait::Tick,
                 recv(self.collector.changed) -> _ => return Wait::Changed,
-                recv(self.collector.events) -> event => match event {
-                    Ok(event) => self.event(event),
-                    // The watch holds the other end for as long as the agent runs.
-                    Err(_) if self.stop.wait(next.saturating_duration_since(Instant::now())) => {
-                        return Wait::Stop;
-                    }
-                    Err(_) => return Wait::Tick,
-                },
+                recv(self.collector.backlog.news()) -> _ => self.drain_events(),
             }
         }
     }
 
     fn drain_events(&mut self) {
-        for event in self.collector.events.try_iter().take(events::QUEUE) {
+        while let Some(event) = self.collector.backlog.take() {
             self.event(event);
         }
     }

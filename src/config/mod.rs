@@ -1,6 +1,7 @@
 //! The settings, read from the environment once, checked all together and turned into ready types.
 
 pub mod key_file;
+mod leader_election;
 pub mod policy;
 pub mod reader;
 pub mod url;
@@ -14,6 +15,7 @@ use log::LevelFilter;
 
 use crate::kube::credentials::in_cluster;
 use crate::kube::kubeconfig::{self, Access};
+use crate::leader;
 use crate::logging::Format;
 use crate::net::proxy::ProxySettings;
 use key_file::Key;
@@ -63,6 +65,8 @@ pub struct Config {
     pub policy: PolicySettings,
     /// POD_NAMESPACE and POD_NAME: the agent's own pod.
     pub own_pod: Option<(String, String)>,
+    /// LEADER_ELECTION and what begins so; none where this agent is the only one.
+    pub leader_election: Option<leader::Settings>,
     /// Where the API server is.
     pub kubernetes: Access,
 }
@@ -124,6 +128,7 @@ impl Config {
         let proxy = ProxySettings::read(reader);
         let policy = PolicySettings::read(reader);
         let own_pod = reader.value("POD_NAMESPACE").zip(reader.value("POD_NAME"));
+        let leader_election = leader_election::read(reader);
         let kubernetes = kubernetes(reader);
         Some(Self {
             backend_url: backend_url?,
@@ -145,6 +150,7 @@ impl Config {
             proxy: proxy?,
             policy: policy?,
             own_pod,
+            leader_election: leader_election?,
             kubernetes: kubernetes?,
         })
     }
@@ -152,6 +158,14 @@ impl Config {
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("true or false".to_owned()),
+    }
 }
 
 /// `^[A-Za-z0-9._-]{1,128}$` (protocol, conventions): it stands in paths and headers.

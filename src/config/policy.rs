@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use super::reader::Reader;
+use super::switch;
 use crate::actions::action::ActionKind;
 use crate::actions::members::Text;
 use crate::actions::names::Namespace;
@@ -63,14 +64,6 @@ impl PolicySettings {
             },
             evictions_per_minute: evictions?,
         })
-    }
-}
-
-fn switch(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err("true or false".to_owned()),
     }
 }
 

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use ureq::http::{self, HeaderValue, header};
 
 use super::credentials::Credentials;
+use super::fence::Fence;
 use super::kubeconfig::Access;
 use super::request::Target;
 use super::status::{Error, Status};
@@ -60,6 +61,17 @@ impl Deadlines {
     };
 }
 
+impl Deadlines {
+    /// The same, and over after `left` at the latest.
+    fn within(self, left: Duration) -> Self {
+        Self {
+            answer: self.answer.min(left),
+            silence: self.silence.min(left),
+            total: Some(self.total.unwrap_or(Duration::MAX).min(left)),
+        }
+    }
+}
+
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Call<'a> {
@@ -97,11 +109,22 @@ impl<'a> Call<'a> {
     }
 }
 
+impl Call<'_> {
+    /// Whether it changes the cluster. A review is asked for by a POST, and changes nothing.
+    fn writes(&self) -> bool {
+        self.method != http::Method::GET && !self.target.as_str().starts_with(REVIEWS)
+    }
+}
+
+/// The API of questions such as "may I", which are asked by creating them.
+const REVIEWS: &str = "/apis/authorization.k8s.io/";
+
 /// The API server.
 pub struct Client {
     access: Access,
     stop: Stop,
     metrics: Arc<Metrics>,
+    fence: Option<Arc<dyn Fence>>,
     session: Mutex<Session>,
 }
 
@@ -118,18 +141,28 @@ struct Current {
 }
 
 impl Client {
-    /// A client of the server that `access` names; nothing is read or connected yet.
+    /// A client of the server that `access` names; nothing is read or connected yet. It writes nothing.
     pub fn new(access: Access, stop: Stop, metrics: Arc<Metrics>) -> Self {
         Self {
             access,
             stop,
             metrics,
+            fence: None,
             session: Mutex::default(),
         }
     }
 
+    /// The same client with the right to write, whenever `fence` says so.
+    #[must_use]
+    pub fn writing(self, fence: Arc<dyn Fence>) -> Self {
+        Self {
+            fence: Some(fence),
+            ..self
+        }
+    }
+
     /// A client of the same server with connections of its own, which [`Client::close`] breaks without touching
-    /// these: for watches that end with what they are for.
+    /// these: for what ends apart from the rest. It writes nothing.
     #[must_use]
     pub fn apart(&self, stop: Stop) -> Self {
         Self::new(self.access.clone(), stop, self.metrics.clone())
@@ -193,8 +226,10 @@ impl Client {
 
     fn attempt(&self, call: &Call<'_>, renew: bool) -> Result<Body, Error> {
         let (agent, bearer) = self.credentials(renew)?;
+        // Last of all, so that nothing that takes time stands between the question and the request.
+        let deadlines = self.admitted(call)?;
         let began = Instant::now();
-        let answer = self.exchange(&agent, bearer.as_ref(), call);
+        let answer = self.exchange(&agent, bearer.as_ref(), call, deadlines);
         let code = match &answer {
             Ok(answer) => answer.status().as_str().to_owned(),
             Err(_) => "none".to_owned(),
@@ -238,11 +273,22 @@ impl Client {
         Err(Error::Status(Box::new(status)))
     }
 
+    /// How long `call` may take, or that it may not be sent.
+    fn admitted(&self, call: &Call<'_>) -> Result<Deadlines, Error> {
+        if !call.writes() {
+            return Ok(call.deadlines);
+        }
+        let fence = self.fence.as_ref().ok_or(Error::Fenced)?;
+        let left = fence.admits().ok_or(Error::Fenced)?;
+        Ok(call.deadlines.within(left))
+    }
+
     fn exchange(
         &self,
         agent: &ureq::Agent,
         bearer: Option<&Secret>,
         call: &Call<'_>,
+        deadlines: Deadlines,
     ) -> Result<http::Response<ureq::Body>, Error> {
         let mut request = http::Request::builder()
             .method(call.method.clone())
@@ -267,12 +313,12 @@ impl Client {
             let request = request
                 .body(body)
                 .map_err(|err| Error::Decode(err.to_string()))?;
-            return Ok(agent.run(with(agent, request, call.deadlines))?);
+            return Ok(agent.run(with(agent, request, deadlines))?);
         }
         let request = request
             .body(())
             .map_err(|err| Error::Decode(err.to_string()))?;
-        Ok(agent.run(with(agent, request, call.deadlines))?)
+        Ok(agent.run(with(agent, request, deadlines))?)
     }
 
     /// The pool and token to use now, read anew when they are stale or `renew` asks for it.

@@ -24,6 +24,9 @@ const EARLY: time::Duration = time::Duration::seconds(30);
 /// The service account's files in a pod.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+/// The file that names the pod's namespace.
+pub const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
 /// The API server as a pod sees it, from the two variables that the kubelet sets.
 ///
 /// An IPv6 address is put in brackets.

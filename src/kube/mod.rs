@@ -3,6 +3,7 @@
 pub mod client;
 pub mod credentials;
 pub mod exec;
+pub mod fence;
 pub mod kubeconfig;
 pub mod list;
 pub mod objects;

@@ -38,6 +38,8 @@ impl Resource {
     pub const BUDGETS: Self = Self::new("/apis/policy/v1", "poddisruptionbudgets");
     /// policy/v1beta1 disruption budgets, served before Kubernetes 1.25.
     pub const BETA_BUDGETS: Self = Self::new("/apis/policy/v1beta1", "poddisruptionbudgets");
+    /// coordination.k8s.io/v1 leases.
+    pub const LEASES: Self = Self::new("/apis/coordination.k8s.io/v1", "leases");
     /// metrics.k8s.io/v1beta1 pods.
     pub const POD_METRICS: Self = Self::new("/apis/metrics.k8s.io/v1beta1", "pods");
     /// metrics.k8s.io/v1beta1 nodes.

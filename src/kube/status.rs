@@ -25,6 +25,8 @@ pub enum Error {
     Credentials(String),
     /// The agent is stopping and its connections are closed.
     Stopped,
+    /// Not sent: a write, and this agent does not lead (any more).
+    Fenced,
 }
 
 impl fmt::Display for Error {
@@ -38,6 +40,7 @@ impl fmt::Display for Error {
             Self::Decode(why) => write!(f, "failed to read the API server's answer: {why}"),
             Self::Credentials(why) => write!(f, "failed to get credentials: {why}"),
             Self::Stopped => f.write_str("stopping"),
+            Self::Fenced => f.write_str("this agent does not lead, nothing is written"),
         }
     }
 }
@@ -170,7 +173,7 @@ impl Error {
         match self {
             Self::Status(status) => matches!(status.code, 408 | 429 | 500..),
             Self::Connect(_) | Self::Timeout(_) | Self::Cut(_) | Self::Credentials(_) => true,
-            Self::Tls(_) | Self::Decode(_) | Self::Stopped => false,
+            Self::Tls(_) | Self::Decode(_) | Self::Stopped | Self::Fenced => false,
         }
     }
 }

@@ -60,6 +60,8 @@ pub struct Metrics {
     pub objects: GaugeVec,
     /// Heartbeats by outcome.
     pub heartbeats: IntCounterVec,
+    /// 1 while this replica leads.
+    pub leader: IntGauge,
     /// 1 for the state that a component is in.
     pub component_state: GaugeVec,
     /// Restarts of a component.
@@ -191,6 +193,7 @@ impl Metrics {
                 "Heartbeats by outcome.",
                 &["outcome"],
             )?,
+            leader: make.int_gauge("leader", "1 while this replica leads.")?,
             component_state: make.gauges(
                 "component_state",
                 "1 for the state that a component is in, 0 for the others.",

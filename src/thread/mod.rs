@@ -24,7 +24,7 @@ use stop::Stop;
 const MAX_RESTARTS: usize = 10;
 const RESTART_WINDOW: Duration = Duration::from_mins(10);
 
-/// All threads of an agent fit: the bound of the channels on which they report their end.
+/// All threads of an agent fit: the bound of the channel on which they report their end.
 const MAX_THREADS: usize = 64;
 
 /// Who is told of a component's failures; the supervisor calls it from the component's own thread.
@@ -33,6 +33,8 @@ pub trait Observer: Send + Sync + 'static {
     fn failed(&self, name: &'static str, reason: &str, pause: Duration);
     /// The component `name` starts again.
     fn restarted(&self, name: &'static str);
+    /// The component `name` failed too often for a restart to help; it does not start again.
+    fn hopeless(&self, name: &'static str);
 }
 
 /// The threads of one agent.
@@ -41,7 +43,6 @@ pub struct Threads {
     observer: Arc<dyn Observer>,
     running: Vec<&'static str>,
     ended: (Sender<&'static str>, Receiver<&'static str>),
-    hopeless: (Sender<&'static str>, Receiver<&'static str>),
 }
 
 impl Threads {
@@ -52,7 +53,6 @@ impl Threads {
             observer,
             running: Vec::new(),
             ended: bounded(MAX_THREADS),
-            hopeless: bounded(MAX_THREADS),
         }
     }
 
@@ -65,22 +65,17 @@ impl Threads {
         run: impl Fn() -> Result<(), E> + Send + 'static,
     ) -> io::Result<()> {
         let (stop, observer) = (self.stop.clone(), Arc::clone(&self.observer));
-        let (ended, hopeless) = (self.ended.0.clone(), self.hopeless.0.clone());
+        let ended = self.ended.0.clone();
         thread::Builder::new()
             .name(name.into())
             .stack_size(STACK)
             .spawn(move || {
-                supervise(name, &run, &stop, &*observer, &hopeless);
-                // Both channels hold every thread's one message, so neither send can block; nobody listening is fine.
+                supervise(name, &run, &stop, &*observer);
+                // The channel holds every thread's one message; nobody listening is fine.
                 let _ = ended.try_send(name);
             })?;
         self.running.push(name);
         Ok(())
-    }
-
-    /// Fires with a thread's name when that thread failed too often for a restart to help.
-    pub fn hopeless(&self) -> &Receiver<&'static str> {
-        &self.hopeless.1
     }
 
     /// Waits at most `limit` for the threads for which `which` holds, and names those that are still running.
@@ -113,7 +108,6 @@ fn supervise<E: Display>(
     run: &impl Fn() -> Result<(), E>,
     stop: &Stop,
     observer: &dyn Observer,
-    hopeless: &Sender<&'static str>,
 ) {
     let mut backoff = Backoff::new(RESTART_FIRST, RESTART_MOST);
     let mut failures = VecDeque::with_capacity(MAX_RESTARTS);
@@ -135,7 +129,7 @@ fn supervise<E: Display>(
         }
         if failures.len() > MAX_RESTARTS {
             observer.failed(name, &reason, Duration::ZERO);
-            let _ = hopeless.try_send(name);
+            observer.hopeless(name);
             return;
         }
         if now.duration_since(began) > STABLE {
@@ -181,6 +175,9 @@ mod tests {
         }
         fn restarted(&self, name: &'static str) {
             self.0.lock().unwrap().push(format!("{name} restarted"));
+        }
+        fn hopeless(&self, name: &'static str) {
+            self.0.lock().unwrap().push(format!("{name} is hopeless"));
         }
     }
 

@@ -23,6 +23,7 @@ mod durability;
 mod endpoints;
 mod events;
 mod kubectl;
+mod leadership;
 mod lifecycle;
 mod refusals;
 mod supervision;

@@ -48,7 +48,10 @@ fn render(form: &Form) -> String {
                 "{{- if include \"kubernetes-agent.writes\" . }}\n",
                 "{{- end }}\n",
             ),
-            Role::Own => ("{{- if not .Values.readOnly }}\n", "{{- end }}\n"),
+            Role::Own => (
+                "{{- if include \"kubernetes-agent.elects\" . }}\n",
+                "{{- end }}\n",
+            ),
         };
         text.push_str(if form.chart { open } else { "" });
         text.push_str(&objects(role, form));

@@ -19,6 +19,11 @@ app.kubernetes.io/name: kubernetes-agent
 {{- if and .Values.actions.allowed (not .Values.readOnly) }}true{{ end }}
 {{- end }}
 
+{{/* True where one replica is chosen to act; read-only mode has no permission for that. */}}
+{{- define "kubernetes-agent.elects" -}}
+{{- if and .Values.leaderElection.enabled (not .Values.readOnly) }}true{{ end }}
+{{- end }}
+
 {{/* A list as a setting, which says "none" for the empty one. */}}
 {{- define "kubernetes-agent.words" -}}
 {{- join "," . | default "none" | quote }}

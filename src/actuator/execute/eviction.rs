@@ -102,7 +102,8 @@ pub enum Answer {
     Throttled,
     /// More than one budget selects the pod.
     Overlap,
-    /// 403 for a reason that may pass: the namespace is ending, or a budget's state is odd for now.
+    /// Not sent, since this agent does not lead; or a 403 for a reason that may pass: the namespace is ending, or a
+    /// budget's state is odd for now.
     NotNow,
     /// The agent may not evict.
     Forbidden,
@@ -173,6 +174,7 @@ impl Answered {
         };
         let answer = match err.status() {
             Some(status) => meaning(status),
+            None if matches!(err, kube::Error::Fenced) => Answer::NotNow,
             // Also an answer that could not be read.
             None => Answer::Lost,
         };

@@ -124,6 +124,7 @@ impl Fate {
                 408 | 500.. => Self::Unknown,
                 _ => Self::Refused,
             },
+            kube::Error::Fenced => Self::Refused,
             kube::Error::Connect(_) | kube::Error::Credentials(_) => Self::Undone,
             // Also a 2xx whose body could not be read.
             kube::Error::Timeout(_)

@@ -80,6 +80,7 @@ fn worker(journal: Journal, stop: &Stop) -> Worker {
         inbox: Arc::new(inbox),
         events: Recorder::new(kube.clone()),
         kube,
+        fence: Arc::new(kube::fence::Open),
         backend: Arc::new(backend.unwrap()),
         identity: Identity {
             cluster_id: "c".into(),
@@ -88,7 +89,7 @@ fn worker(journal: Journal, stop: &Stop) -> Worker {
             run_id: "r".into(),
         },
         policy: Policy::default(),
-        limiter: Mutex::new(EvictionLimiter::new(None)),
+        limiter: Arc::new(Mutex::new(EvictionLimiter::new(None))),
         own_pod: None,
         live,
         channel: Channel::new(metrics.clone()).unwrap(),
@@ -118,7 +119,7 @@ fn an_order_begun_by_a_version_that_knew_it_gets_its_result() {
     worker.recover(recovered);
     let component = Health::new(worker.metrics.clone()).component("actuator", LOOK);
     let taken = worker.inbox.queue.take(Duration::ZERO, &stop).unwrap();
-    worker.job(&taken.job, &component, &stop);
+    worker.job(taken, &component, &stop);
 
     let journal = worker.inbox.journal();
     let bodies = journal.unsent().map(|(_, body)| body.as_str().to_owned());

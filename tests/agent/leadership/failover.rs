@@ -1,0 +1,159 @@
+//! The leader ends in order, is killed, or loses its lease: the other takes over, and nothing happens twice.
+
+use std::time::{Duration, Instant};
+
+use super::{World, leads, quick, readiness};
+use crate::common::eventually;
+use crate::common::wire::Wire;
+use sandbox::apiserver::{Effect, Fault};
+use sandbox::backend::NewAction;
+use serde_json::json;
+
+/// What is promised of a standby, whatever became of the leader.
+const PROMISED: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_leader_that_ends_in_order_hands_over_at_once() {
+    let world = World::start();
+    let (first, second) = (world.slow_replica("first"), world.slow_replica("second"));
+    let mut leader = world.leader(&first);
+    let mut standby = world.standby(&second);
+    world.acts("v1");
+    leader.stop();
+    let ended = Instant::now();
+    eventually("the other leads", || leads(&standby));
+    // A lease that was not given back would hold for 15 s.
+    assert!(
+        ended.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        ended.elapsed()
+    );
+    assert_eq!(world.actor(&world.acts("v2")), "second");
+    let lease = world.lease();
+    assert_eq!(lease["spec"]["leaseTransitions"], 1, "{lease:#}");
+    standby.stop();
+    assert_eq!(world.lease()["spec"]["holderIdentity"], "");
+    world.backend.assert_no_violations();
+}
+
+#[test]
+fn a_standby_acts_soon_after_the_leader_was_killed() {
+    let world = World::start();
+    let (first, second) = (world.slow_replica("first"), world.slow_replica("second"));
+    let mut leader = world.leader(&first);
+    let mut standby = world.standby(&second);
+    leader.signal("KILL");
+    leader.wait();
+    let killed = Instant::now();
+    assert_eq!(world.actor(&world.acts("v1")), "second");
+    assert!(killed.elapsed() < PROMISED, "{:?}", killed.elapsed());
+    standby.stop();
+    world.backend.assert_no_violations();
+}
+
+/// Its STATE_DIR is proof that the process before it has ended.
+#[test]
+fn a_leader_that_restarts_goes_on_at_once() {
+    let world = World::start();
+    let (first, second) = (world.slow_replica("first"), world.slow_replica("second"));
+    let mut leader = world.leader(&first);
+    let mut standby = world.standby(&second);
+    leader.signal("KILL");
+    leader.wait();
+    let restarted = Instant::now();
+    let mut leader = world.leader(&first);
+    assert!(
+        restarted.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        restarted.elapsed()
+    );
+    assert_eq!(world.actor(&world.acts("v1")), "first");
+    assert_eq!(world.lease()["spec"]["leaseTransitions"], 0);
+    standby.stop();
+    leader.stop();
+    world.backend.assert_no_violations();
+}
+
+#[test]
+fn a_leader_that_is_cut_off_has_stopped_before_the_standby_acts() {
+    let world = World::start();
+    let Some(server) = world.cluster.simulated() else {
+        return;
+    };
+    let wire = Wire::to(server.addr());
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = wire.kubeconfig(world.cluster.kubeconfig(), folder.path());
+    let first = quick(world.replica_at(&kubeconfig, "first"));
+    let second = world.replica("second");
+    let mut leader = world.leader(&first);
+    let mut standby = world.standby(&second);
+    assert_eq!(world.actor(&world.acts("v1")), "first");
+    wire.cut();
+    eventually("the other leads", || leads(&standby));
+    assert!(!leads(&leader), "both lead");
+    assert!(
+        leader
+            .log()
+            .contains("Lost leadership: the lease could not be renewed in time")
+    );
+    assert_eq!(world.actor(&world.acts("v2")), "second");
+    wire.mend();
+    eventually("the first stands by", || {
+        let holder = readiness(&leader).map(|it| it["holder"].clone());
+        holder.is_some_and(|it| it.as_str().unwrap_or_default().starts_with("second_"))
+    });
+    // And is good for another term.
+    standby.stop();
+    eventually("the first leads again", || leads(&leader));
+    assert_eq!(world.actor(&world.acts("v3")), "first");
+    leader.stop();
+    world.backend.assert_no_violations();
+}
+
+/// The leader reaches the API server and the backend, and would go on: only its lease keeps it from that.
+#[test]
+fn who_cannot_renew_the_lease_writes_nothing_more() {
+    let world = World::start();
+    let Some(server) = world.cluster.simulated() else {
+        return;
+    };
+    let setup = world.replica("first");
+    let mut agent = world.leader(&setup);
+    // An action under way: an eviction that is asked for again and again.
+    world.cluster.deploy("web", 1);
+    let name = world.cluster.pods()[0]["metadata"]["name"].clone();
+    server.set_fault(Fault::status("create", "pods/eviction", 429));
+    let params =
+        json!({"namespace": world.cluster.namespace(), "name": name, "timeout_seconds": 600});
+    let eviction = NewAction::new("evict_pod", params);
+    let waiting = world.backend.create_action(&eviction).unwrap().id;
+    let asked = || server.audit().count("create", "pods/eviction");
+    eventually("it is under way", || asked() > 0);
+    server.set_fault(Fault::on("update", "leases", Effect::Hang));
+    eventually("it leads no more", || !leads(&agent));
+    server.set_fault(Fault::status("update", "leases", 500));
+    eventually("what was under way is interrupted", || {
+        world.backend.result(&waiting).is_some()
+    });
+    let result = world.backend.result(&waiting).unwrap();
+    assert_eq!(
+        (&result["status"], &result["reason"]),
+        (&json!("interrupted"), &json!("leadership_lost")),
+        "{result:#}"
+    );
+    agent.logged("Nothing acts here any more");
+    let before = asked();
+    let id = world.issue("v1");
+    let beats = world.backend.heartbeats().len();
+    eventually("it goes on telling of itself", || {
+        world.backend.heartbeats().len() > beats + 2
+    });
+    assert!(world.backend.action(&id).unwrap().claimed_by.is_none());
+    assert_eq!(asked(), before);
+
+    server.clear_faults();
+    eventually("it leads again", || leads(&agent));
+    eventually("and acts", || world.backend.result(&id).is_some());
+    agent.stop();
+    world.backend.assert_no_violations();
+}
