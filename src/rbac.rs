@@ -202,7 +202,7 @@ pub const RULES: [Rule; 23] = [
     own(
         &["create"],
         false,
-        "the Lease, the first time; a name cannot bound a creation",
+        "the Lease, should somebody delete it; a name cannot bound a creation",
     ),
     own(
         &["get", "update", "watch"],

@@ -161,12 +161,14 @@ impl Queue {
         // A job behind a blocked one on the same target must not pass it.
         let mut passed = HashSet::new();
         let at = waiting.iter().position(|job| {
+            if !wanted(job) {
+                return false;
+            }
             let target = job.target();
             let free = target
                 .as_ref()
                 .is_none_or(|it| !busy.contains(it) && !passed.contains(it))
-                && (!job.is_drain() || *drains < self.max_drains)
-                && wanted(job);
+                && (!job.is_drain() || *drains < self.max_drains);
             if !free {
                 passed.extend(target);
             }

@@ -53,7 +53,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
     };
     let (mended_out, mended) = bounded(1);
     let shared = Shared::new(config, state, metrics, health)?;
-    let standing = standing.start(&shared, resources, mended_out)?;
+    let standing = standing.start(&shared, resources, &mended_out)?;
 
     let mut term = None;
     let outcome = loop {

@@ -83,7 +83,7 @@ impl Standing {
         mut self,
         shared: &Shared,
         resources: Arc<Resources>,
-        mended: Sender<()>,
+        mended: &Sender<()>,
     ) -> Result<Started, Failure> {
         term::announce(shared);
         let kube = Arc::new(shared.kube(self.watch.signal()));
@@ -212,10 +212,10 @@ impl Standing {
     }
 
     /// In place of actions, where STATE_DIR cannot be used.
-    fn mend(&mut self, shared: &Shared, mended: Sender<()>) -> io::Result<()> {
+    fn mend(&mut self, shared: &Shared, mended: &Sender<()>) -> io::Result<()> {
         let mender = Mender {
             folder: shared.config.state_dir.clone(),
-            mended,
+            mended: mended.clone(),
         };
         self.watch.spawn(
             &shared.health,

@@ -133,6 +133,61 @@ fn an_order_begun_by_a_version_that_knew_it_gets_its_result() {
     );
 }
 
+/// Else it would be known, and never taken again.
+#[test]
+fn an_order_whose_claim_the_stop_broke_off_waits_for_the_next_term() {
+    let folder = TempDir::new().unwrap();
+    let order = order("act_1", &serde_json::json!({"node": "n"}));
+    let (mut journal, _) = open(folder.path());
+    journal.received(&order).unwrap();
+    drop(journal);
+
+    let (journal, recovered) = open(folder.path());
+    let (guard, stop) = stop::pair();
+    let worker = worker(journal, &stop);
+    worker.recover(recovered);
+    let component = Health::new(worker.metrics.clone()).component("actuator", LOOK);
+    let taken = worker.inbox.queue.take(Duration::ZERO, &stop).unwrap();
+    // The backend is not there, so that the claim is tried until the stop.
+    drop(guard);
+    worker.job(taken, &component, &stop);
+
+    let (_guard, next_term) = stop::pair();
+    let taken = worker.inbox.queue.take(Duration::ZERO, &next_term);
+    assert_eq!(taken.unwrap().job.verified.id(), order.id());
+}
+
+#[test]
+fn a_standby_does_what_nobody_else_can_and_nothing_more() {
+    let folder = TempDir::new().unwrap();
+    let params = serde_json::json!({"node": "n"});
+    let (waiting, begun) = (order("act_1", &params), order("act_2", &params));
+    let (mut journal, _) = open(folder.path());
+    for order in [&waiting, &begun] {
+        journal.received(order).unwrap();
+        journal.claimed(order.id()).unwrap();
+    }
+    journal
+        .started(begun.id(), OffsetDateTime::now_utc())
+        .unwrap();
+    drop(journal);
+
+    let (journal, recovered) = open(folder.path());
+    let (_guard, stop) = stop::pair();
+    let worker = worker(journal, &stop);
+    worker.recover(recovered);
+    let queue = &worker.inbox.queue;
+    let take = |now| {
+        queue
+            .take_for_a_standby(now)
+            .map(|it| it.job.verified.id().clone())
+    };
+    let now = timestamp::unix_seconds();
+    assert_eq!(take(now).as_ref(), Some(begun.id()));
+    assert_eq!(take(now), None);
+    assert_eq!(take(waiting.expires_at()).as_ref(), Some(waiting.id()));
+}
+
 #[test]
 fn a_panic_is_the_failure_of_its_action() {
     let id = EnvelopeId::parse("act_1").unwrap();
