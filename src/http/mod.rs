@@ -1,4 +1,11 @@
 //! `/healthz`, `/readyz` and `/metrics`.
+//!
+//! tiny_http's own server has no deadlines, and a thread for each client that is slow; its accept thread ends for good
+//! at the first client too many. So what is read and written here is tiny_http's, and who is listened to, how long and
+//! how many at once is decided by [`gate`].
+
+mod connection;
+mod gate;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -7,13 +14,15 @@ use std::time::Duration;
 
 use log::info;
 use serde_json::json;
-use tiny_http::{Header, Method, Request, Response, Server};
+use tiny_http::{HTTPVersion, Header, Method, Response};
 
 use crate::health::{Component, Health, Verdict};
 use crate::logging::HEARTBEAT;
 use crate::metrics::Metrics;
 use crate::resources::Resources;
 use crate::thread::stop::Stop;
+use connection::{Asked, Malformed};
+use gate::Gate;
 
 /// The server looks this often whether it should stop.
 const LOOK: Duration = Duration::from_millis(500);
@@ -52,21 +61,37 @@ impl Endpoints {
 
     /// Answers until the stop.
     pub fn run(&self, component: &Component, stop: &Stop) -> io::Result<()> {
-        let listener = self.listener()?.try_clone()?;
-        let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+        let mut gate = Gate::new(self.listener()?.try_clone()?)?;
         while !stop.requested() {
             component.beat();
-            if let Some(request) = server.recv_timeout(LOOK)? {
-                // Whoever asked and left is no concern of ours.
-                let _ = self.answer(request);
-            }
+            gate.round(LOOK, |asked| self.answer(asked))?;
         }
         Ok(())
     }
 
-    fn answer(&self, request: Request) -> io::Result<()> {
-        let path = request.url().split('?').next().unwrap_or_default();
-        let (code, kind, body) = match (request.method(), path) {
+    /// The bytes of the answer to what somebody asked.
+    fn answer(&self, asked: Result<Asked<'_>, Malformed>) -> Vec<u8> {
+        let (code, kind, body) = match &asked {
+            Ok(asked) => self.page(&asked.method, asked.path),
+            Err(malformed) => (
+                malformed.code(),
+                JSON,
+                json!({"error": malformed.to_string()}).to_string(),
+            ),
+        };
+        let mut response = Response::from_string(body).with_status_code(code);
+        if let Ok(header) = Header::from_bytes("Content-Type", kind) {
+            response.add_header(header);
+        }
+        let is_head = asked.is_ok_and(|it| it.method == Method::Head);
+        let mut bytes = Vec::new();
+        // In HTTP/1.0 an answer is the end of its connection. Writing to memory does not fail.
+        let _ = response.raw_print(&mut bytes, HTTPVersion(1, 0), &[], is_head, None);
+        bytes
+    }
+
+    fn page(&self, method: &Method, path: &str) -> (u16, &'static str, String) {
+        match (method, path) {
             (Method::Get | Method::Head, "/healthz") => verdict(self.health.live(), "ok"),
             (Method::Get | Method::Head, "/readyz") => verdict(self.health.ready(), "ready"),
             (Method::Get | Method::Head, "/metrics") => {
@@ -88,12 +113,7 @@ impl Endpoints {
                 json!({"error": "no such path", "paths": ["/healthz", "/readyz", "/metrics"]})
                     .to_string(),
             ),
-        };
-        let mut response = Response::from_string(body).with_status_code(code);
-        if let Ok(header) = Header::from_bytes("Content-Type", kind) {
-            response.add_header(header);
         }
-        request.respond(response)
     }
 }
 
