@@ -2,6 +2,7 @@
 //!
 //! Where a line belongs, in reading order:
 //!
+//! - [`command`] is the command line; [`check`] tries everything that the agent needs, beside one that runs.
 //! - [`agent`] puts everything together: every thread and every queue on one screen.
 //! - [`config`] turns the environment into ready types; [`secret`] keeps keys out of logs; [`logging`] writes lines.
 //! - [`thread`] supervises threads, stops them and paces their retries; it knows no word of the domain.
@@ -19,6 +20,8 @@
 //! `Verified`, only [`actuator::context::Context::begin`] the right to write. Every blocking call has a deadline,
 //! every queue a bound, and every pause ends when [`thread::stop::Stop`] fires.
 
+pub mod command;
+pub mod check;
 pub mod agent;
 pub mod config;
 pub mod secret;

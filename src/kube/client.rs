@@ -15,6 +15,7 @@ use super::kubeconfig::Access;
 use super::request::Target;
 use super::status::{Error, Status};
 use crate::metrics::Metrics;
+use crate::net::clock::ClockOffset;
 use crate::secret::Secret;
 use crate::thread::stop::Stop;
 use crate::{USER_AGENT, thread};
@@ -26,6 +27,9 @@ const MAX_BODY: u64 = 4 << 20;
 /// ureq's buffers, for each connection: reads of a TLS record or more at once, and small requests.
 const INPUT_BUFFER: usize = 32 << 10;
 const OUTPUT_BUFFER: usize = 8 << 10;
+
+/// As requests for the server's version are counted.
+const VERSION: &str = "version";
 
 /// How long the phases of a request may take.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +106,7 @@ pub struct Client {
     access: Access,
     stop: Stop,
     metrics: Arc<Metrics>,
+    clock: ClockOffset,
     session: Mutex<Session>,
 }
 
@@ -124,6 +129,7 @@ impl Client {
             access,
             stop,
             metrics,
+            clock: ClockOffset::default(),
             session: Mutex::default(),
         }
     }
@@ -161,8 +167,13 @@ impl Client {
         struct Version {
             git_version: String,
         }
-        let version: Version = self.get(&Target::new("/version"), "version")?;
+        let version: Version = self.get(&Target::new("/version"), VERSION)?;
         Ok(version.git_version)
+    }
+
+    /// The server's clock less ours, as the last answer to a question for its version said it.
+    pub fn clock_offset_ms(&self) -> Option<i64> {
+        self.clock.millis()
     }
 
     /// Gets one object.
@@ -221,6 +232,11 @@ impl Client {
                 .get(name)
                 .and_then(|it: &HeaderValue| it.to_str().ok())
         };
+        if call.resource == VERSION
+            && let Some(date) = header(header::DATE)
+        {
+            self.clock.measure(date, began);
+        }
         let gzip =
             header(header::CONTENT_ENCODING).is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
         let body = if gzip {

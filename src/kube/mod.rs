@@ -9,6 +9,7 @@ pub mod objects;
 pub mod quantity;
 pub mod reflector;
 pub mod request;
+pub mod review;
 pub mod status;
 pub mod stream;
 pub mod yaml;

@@ -10,6 +10,7 @@ mod common;
 
 mod action_failures;
 mod actions;
+mod check;
 mod churn;
 mod collector;
 mod config;

@@ -132,7 +132,11 @@ fn permissions(node: &Node, pod: &str) {
         beyond.is_empty(),
         "asked for what the table does not hold: {beyond:?}"
     );
-    let base = granted(rbac::RULES.iter().filter(|it| it.needs == [Need::Base]));
+    let base = granted(
+        rbac::RULES
+            .iter()
+            .filter(|it| it.needs.contains(&Need::Base)),
+    );
     let spare: Vec<_> = base.difference(&requests).collect();
     assert!(
         spare.is_empty(),
