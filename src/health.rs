@@ -85,6 +85,7 @@ pub trait Listener: Send + Sync {
 pub struct Health {
     components: Mutex<BTreeMap<&'static str, Entry>>,
     checks: Mutex<BTreeMap<&'static str, Result<(), String>>>,
+    off: Mutex<BTreeMap<&'static str, String>>,
     metrics: Arc<Metrics>,
     listener: OnceLock<Arc<dyn Listener>>,
 }
@@ -98,6 +99,7 @@ impl Health {
         Arc::new(Self {
             components: Mutex::default(),
             checks: Mutex::default(),
+            off: Mutex::default(),
             metrics,
             listener: OnceLock::new(),
         })
@@ -160,6 +162,16 @@ impl Health {
     /// `/readyz`: registered, the cluster readable, and whatever else was checked.
     pub fn ready(&self) -> Verdict {
         ready(&lock(&self.checks))
+    }
+
+    /// Sets what is switched off and why. It fails no probe: everything else works on.
+    pub fn switched_off(&self, off: BTreeMap<&'static str, String>) {
+        *lock(&self.off) = off;
+    }
+
+    /// What is switched off and why, for the body of `/readyz`.
+    pub fn off(&self) -> BTreeMap<&'static str, String> {
+        lock(&self.off).clone()
     }
 
     /// Every component by its name.

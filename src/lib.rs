@@ -15,6 +15,7 @@
 //!   [`actuator`] claims, executes and reports them; [`poller`] is their polled channel, [`websocket`] the pushed one.
 //! - [`settings`] is what the backend may change while the agent runs.
 //! - [`rbac`] is the table of what all of them ask of the API server; manifests, chart and README follow it.
+//!   [`capabilities`] switches off what is not permitted.
 //!
 //! Invariants: no secret leaves [`secret::Secret`] but into a header or a MAC. Only [`actions::verify`] makes a
 //! `Verified`, only [`actuator::context::Context::begin`] the right to write. Every blocking call has a deadline,
@@ -23,6 +24,7 @@
 pub mod command;
 pub mod check;
 pub mod agent;
+pub mod capabilities;
 pub mod config;
 pub mod secret;
 pub mod logging;

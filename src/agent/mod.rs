@@ -22,6 +22,7 @@ use crate::actuator::worker::{WORKERS, Worker};
 use crate::backend::batch::{Batcher, Sequence};
 use crate::backend::protocol::Identity;
 use crate::backend::uplink::{IN_FLIGHT, Uplink};
+use crate::capabilities::{self, Capabilities};
 use crate::cluster::Store;
 use crate::cluster::mirror::{NodeMirror, PodMirror, ReplicaSetMirror};
 use crate::collector::Collector;
@@ -34,6 +35,7 @@ use crate::heartbeat::registration::Registration;
 use crate::http::Endpoints;
 use crate::journal::{Journal, Recovered};
 use crate::kube::reflector::{self, Mirror};
+use crate::kube::refusals::Refusals;
 use crate::kube::{self, Resource};
 use crate::logging::MAIN;
 use crate::metrics::Metrics;
@@ -78,6 +80,8 @@ struct Shared {
     ledger: Arc<Ledger>,
     live: Arc<Live>,
     channel: Arc<Channel>,
+    refusals: Arc<Refusals>,
+    capabilities: Arc<Capabilities>,
 }
 
 /// Runs the agent until a signal asks it to stop.
@@ -120,18 +124,12 @@ pub fn run(config: Config) -> Result<(), Failure> {
         shared.backend.clone(),
         kube.clone(),
         shared.identity.clone(),
-        shared
-            .config
-            .policy
-            .policy
-            .allowed_actions
-            .iter()
-            .map(|it| it.as_str())
-            .collect(),
+        shared.capabilities.clone(),
         shared.health.clone(),
     );
     let registration = Arc::new(registration);
 
+    shared.permissions(&mut gather, &kube)?;
     shared.observe(&mut gather, &kube, changed)?;
     let inbox = match state {
         StateDir::Open(journal, recovered) => Some(shared.act(
@@ -202,7 +200,16 @@ impl Shared {
             instance_id,
             run_id: ids::uuid(),
         };
+        let refusals = Arc::new(Refusals::default());
+        let capabilities = Capabilities::new(
+            &config.policy.policy,
+            refusals.clone(),
+            health.clone(),
+            metrics.clone(),
+        );
         Ok(Self {
+            refusals,
+            capabilities: Arc::new(capabilities),
             identity,
             uplink: Uplink::new(backend.clone(), sequence.clone(), metrics.clone()),
             store: Store::new(),
@@ -218,11 +225,21 @@ impl Shared {
     }
 
     fn kube(&self, stop: &Stop) -> Arc<kube::Client> {
-        Arc::new(kube::Client::new(
-            self.config.kubernetes.clone(),
-            stop.clone(),
-            self.metrics.clone(),
-        ))
+        let access = self.config.kubernetes.clone();
+        let client = kube::Client::new(access, stop.clone(), self.metrics.clone());
+        Arc::new(client.telling(self.refusals.clone()))
+    }
+
+    /// What the cluster permits.
+    fn permissions(&self, gather: &mut Group, kube: &Arc<kube::Client>) -> io::Result<()> {
+        let (capabilities, kube) = (self.capabilities.clone(), kube.clone());
+        let period = capabilities::PERIOD;
+        gather.spawn(
+            &self.health,
+            "permissions",
+            period,
+            move |component, stop| capabilities.run(&kube, component, stop),
+        )
     }
 
     /// The cluster as it is: watches, and the collector that reads usage.
@@ -327,6 +344,7 @@ impl Shared {
             backend: self.backend.clone(),
             identity: self.identity.clone(),
             policy: config.policy.policy.clone(),
+            capabilities: self.capabilities.clone(),
             limiter: Mutex::new(EvictionLimiter::new(config.policy.evictions_per_minute)),
             own_pod: config.own_pod.clone(),
             events: Recorder::new(kube.clone()),

@@ -90,10 +90,23 @@ impl Endpoints {
         bytes
     }
 
+    /// What is switched off stands beside the verdict.
+    fn ready(&self) -> (u16, &'static str, String) {
+        let (code, mut body) = match self.health.ready() {
+            Ok(()) => (200, json!({"status": "ready"})),
+            Err(failing) => (503, json!({"status": "failing", "failing": failing})),
+        };
+        let off = self.health.off();
+        if !off.is_empty() {
+            body["switched_off"] = json!(off);
+        }
+        (code, JSON, body.to_string())
+    }
+
     fn page(&self, method: &Method, path: &str) -> (u16, &'static str, String) {
         match (method, path) {
-            (Method::Get | Method::Head, "/healthz") => verdict(self.health.live(), "ok"),
-            (Method::Get | Method::Head, "/readyz") => verdict(self.health.ready(), "ready"),
+            (Method::Get | Method::Head, "/healthz") => verdict(self.health.live()),
+            (Method::Get | Method::Head, "/readyz") => self.ready(),
             (Method::Get | Method::Head, "/metrics") => {
                 self.resources.read();
                 (
@@ -119,9 +132,9 @@ impl Endpoints {
 
 const JSON: &str = "application/json";
 
-fn verdict(verdict: Verdict, fine: &str) -> (u16, &'static str, String) {
+fn verdict(verdict: Verdict) -> (u16, &'static str, String) {
     match verdict {
-        Ok(()) => (200, JSON, json!({"status": fine}).to_string()),
+        Ok(()) => (200, JSON, json!({"status": "ok"}).to_string()),
         Err(failing) => (
             503,
             JSON,

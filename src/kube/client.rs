@@ -12,6 +12,7 @@ use ureq::http::{self, HeaderValue, header};
 
 use super::credentials::Credentials;
 use super::kubeconfig::Access;
+use super::refusals::Refusals;
 use super::request::Target;
 use super::status::{Error, Status};
 use crate::metrics::Metrics;
@@ -107,6 +108,7 @@ pub struct Client {
     stop: Stop,
     metrics: Arc<Metrics>,
     clock: ClockOffset,
+    refusals: Arc<Refusals>,
     session: Mutex<Session>,
 }
 
@@ -130,6 +132,7 @@ impl Client {
             stop,
             metrics,
             clock: ClockOffset::default(),
+            refusals: Arc::default(),
             session: Mutex::default(),
         }
     }
@@ -138,7 +141,13 @@ impl Client {
     /// these: for watches that end with what they are for.
     #[must_use]
     pub fn apart(&self, stop: Stop) -> Self {
-        Self::new(self.access.clone(), stop, self.metrics.clone())
+        Self::new(self.access.clone(), stop, self.metrics.clone()).telling(self.refusals.clone())
+    }
+
+    /// The same client, which tells `refusals` what authorization refuses.
+    #[must_use]
+    pub fn telling(self, refusals: Arc<Refusals>) -> Self {
+        Self { refusals, ..self }
     }
 
     /// The server's URL.
@@ -245,12 +254,14 @@ impl Client {
             Body::Plain(body)
         };
         if code.is_success() {
+            self.refusals.granted(call.verb, call.resource);
             return Ok(body);
         }
         let mut text = Vec::new();
         // What the refusal says is welcome; that it could not be read does not change that it is one.
         let _ = body.take(MAX_BODY).read_to_end(&mut text);
         let status = Status::from_answer(code.as_u16(), header(header::RETRY_AFTER), &text);
+        self.refusals.refused(call.verb, call.resource, &status);
         Err(Error::Status(Box::new(status)))
     }
 

@@ -8,6 +8,7 @@ pub mod list;
 pub mod objects;
 pub mod quantity;
 pub mod reflector;
+pub mod refusals;
 pub mod request;
 pub mod review;
 pub mod status;
