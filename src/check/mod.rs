@@ -132,7 +132,7 @@ pub fn run(environment: &dyn Environment) -> Report {
     let faulty = settings.faulty();
     let (guard, stop) = stop::pair();
     let found = match settings.config {
-        Some(config) => look(Arc::new(config), &faulty, &stop),
+        Some(config) => look(&Arc::new(config), &faulty, &stop),
         None => AREAS
             .iter()
             .map(|it| unlooked(it, "the settings"))
@@ -150,7 +150,7 @@ fn unlooked(area: &Area, setting: &str) -> Vec<Line> {
 }
 
 /// The lines of each area.
-fn look(config: Arc<Config>, faulty: &BTreeSet<String>, stop: &Stop) -> Vec<Vec<Line>> {
+fn look(config: &Arc<Config>, faulty: &BTreeSet<String>, stop: &Stop) -> Vec<Vec<Line>> {
     let (out, lines) = bounded(LINES);
     let mut found: Vec<Vec<Line>> = Vec::new();
     let mut threads = Vec::new();
@@ -160,7 +160,7 @@ fn look(config: Arc<Config>, faulty: &BTreeSet<String>, stop: &Stop) -> Vec<Vec<
         if fault.is_some() {
             continue;
         }
-        let (config, stop) = (Arc::clone(&config), stop.clone());
+        let (config, stop) = (Arc::clone(config), stop.clone());
         let sink = Sink {
             area: number,
             out: out.clone(),

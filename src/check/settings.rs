@@ -105,7 +105,7 @@ fn strength(config: &Config) -> Line {
     ];
     let short = keys.into_iter().find_map(|(name, key)| {
         let length = key_file::signing_bytes(&key?.current().0).ok()?;
-        (length < key_file::ADVISED_BYTES).then(|| (name, length))
+        (length < key_file::ADVISED_BYTES).then_some((name, length))
     });
     match short {
         None => Line::ok(

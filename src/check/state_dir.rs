@@ -57,7 +57,7 @@ fn write(folder: &Path) -> io::Result<()> {
         .mode(0o600)
         .open(&path)
         .and_then(|mut file| {
-            file.write_all(&[b'x'; PROBE_BYTES])?;
+            file.write_all(&vec![b'x'; PROBE_BYTES])?;
             file.sync_data()
         });
     let removed = match fs::remove_file(&path) {

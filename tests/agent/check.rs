@@ -257,7 +257,7 @@ fn a_full_disk() {
     full(check(&world.setup));
     // A file system of 64 KiB, where one may be mounted.
     if let Some(mount) = Mount::new(&state) {
-        std::fs::write(state.join("journal"), [0; 40 << 10]).unwrap();
+        std::fs::write(state.join("journal"), vec![0; 40 << 10]).unwrap();
         full(check(&world.setup));
         drop(mount);
     }
