@@ -60,7 +60,7 @@ fn run() -> ExitCode {
         }
     };
     logging::init(config.log_level, config.log_format);
-    info!(target: logging::MAIN, "Starting kubernetes-agent {}", VERSION);
+    info!(target: logging::MAIN, "Starting kubernetes-agent {VERSION}");
     match agent::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::process::Command;
 use std::thread;
 
 use crate::common::agent::Setup;
 use crate::common::cluster::Cluster;
+use crate::common::disk::Disk;
 use crate::common::eventually;
 use sandbox::apiserver::{Availability, MetricsMode};
 use sandbox::backend::{Backend, NewAction, Options};
@@ -255,31 +254,14 @@ fn a_full_disk() {
         checked.fails(&["state_dir"], &[], "No space left", "the disk is full");
     };
     full(check(&world.setup));
-    // A file system of 64 KiB, where one may be mounted.
-    if let Some(mount) = Mount::new(&state) {
-        std::fs::write(state.join("journal"), vec![0; 40 << 10]).unwrap();
-        full(check(&world.setup));
-        drop(mount);
-    }
-}
-
-/// A tiny file system.
-struct Mount<'a>(&'a Path);
-
-impl<'a> Mount<'a> {
-    fn new(folder: &'a Path) -> Option<Self> {
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
-            .arg(folder);
-        let output = mount.output().ok()?;
-        output.status.success().then_some(Self(folder))
-    }
-}
-
-impl Drop for Mount<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
+    // A disk that is full indeed, where one may be mounted.
+    std::fs::remove_file(state.join("check.probe")).expect_err("the check removed it");
+    if let Some(disk) = Disk::mount(&state) {
+        disk.fill();
+        let setup = world.setup.within(disk.enter());
+        full(check(&setup));
+        disk.free();
+        assert_eq!(check(&setup).of("failed"), [""; 0]);
     }
 }
 
