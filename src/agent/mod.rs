@@ -31,7 +31,7 @@ use crate::collector::ledger::Ledger;
 use crate::config::Config;
 use crate::health::Health;
 use crate::heartbeat::Heartbeat;
-use crate::heartbeat::registration::Registration;
+use crate::heartbeat::registration::{self, Registration};
 use crate::http::Endpoints;
 use crate::journal::{Journal, Recovered};
 use crate::kube::reflector::{self, Mirror};
@@ -89,6 +89,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let metrics = Arc::new(Metrics::new().map_err(|err| Failure::Start(err.to_string()))?);
     let health = Health::new(metrics.clone());
+    registration::pending(&health);
     // Three stops: what gathers ends first, then what acts, then what delivers.
     let mut gather = Group::new(&health);
     let mut act = Group::new(&health);

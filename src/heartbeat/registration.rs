@@ -27,6 +27,12 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// The first registration waits so long for what the agent can do; a later one says what is known by then.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
 
+/// Says in `/readyz` that the agent is not registered: to be called before anybody can ask, for a check that was never
+/// set does not count.
+pub fn pending(health: &Health) {
+    health.check(CHECK, Err("not registered with the backend yet".to_owned()));
+}
+
 /// Registers and deregisters.
 pub struct Registration {
     backend: Arc<Client>,
@@ -49,7 +55,6 @@ impl Registration {
         capabilities: Arc<Capabilities>,
         health: Arc<Health>,
     ) -> Self {
-        health.check(CHECK, Err("not registered with the backend yet".to_owned()));
         Self {
             backend,
             kube,
