@@ -26,6 +26,9 @@ const WATCH: Duration = Duration::from_mins(5);
 pub const QUIET: Duration = Duration::from_mins(3);
 /// A watch that lasts less is counted as a failure: a server that ends them at once must not be asked in a loop.
 const SHORT: Duration = Duration::from_secs(1);
+/// A watch is refused for so long before a list is tried: an API server that starts refuses what it has not read the
+/// roles for yet, and a list of everything costs both sides far more.
+const REFUSED: Duration = Duration::from_secs(30);
 /// The most a failing list or watch waits.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
@@ -169,10 +172,15 @@ fn follow<M: Mirror>(
 ) -> Result<(), Error> {
     let resource = &collection.resource;
     let mut backoff = backoff();
+    let mut refused: Option<Instant> = None;
     loop {
         component.beat();
         let began = Instant::now();
         let ended = watch(client, collection, mirror, component, &mut version);
+        refused = match &ended {
+            Err(err) if err.is_forbidden() => refused.or(Some(began)),
+            _ => None,
+        };
         if client.stop().requested() {
             return Ok(());
         }
@@ -188,9 +196,8 @@ fn follow<M: Mirror>(
                 return Ok(());
             }
             // Whether it may still be listed decides over what goes on being known.
-            Err(err) if err.is_forbidden() => {
+            Err(err) if refused.is_some_and(|it| it.elapsed() >= REFUSED) => {
                 component.failed(&format!("failed to watch {}", resource.label()), &err);
-                client.stop().wait(pause_after(&err, &mut backoff));
                 return Ok(());
             }
             // Silence, not refusal: the connection died quietly, and the next one goes on where it ended.

@@ -120,8 +120,10 @@ fn an_action_without_permission_is_switched_off_and_comes_back() {
             Err(format!("{new:?}"))
         }
     });
-    world.ends("succeeded", "cordon_node", json!({"node": "node-1"}));
-    world.ends("succeeded", "uncordon_node", json!({"node": "node-1"}));
+    let node = world.cluster.api().list("/api/v1/nodes").swap_remove(0);
+    let node = json!({"node": node["metadata"]["name"]});
+    world.ends("succeeded", "cordon_node", node.clone());
+    world.ends("succeeded", "uncordon_node", node);
 
     // Granted, it is there again: at once for an action, and soon for everybody.
     world.cluster.allow_all();
