@@ -96,6 +96,7 @@ pub struct Health {
     components: Mutex<BTreeMap<&'static str, Entry>>,
     checks: Mutex<BTreeMap<&'static str, Result<(), String>>>,
     leads: Mutex<Leads>,
+    off: Mutex<BTreeMap<&'static str, String>>,
     metrics: Arc<Metrics>,
     listener: OnceLock<Arc<dyn Listener>>,
     /// One is enough to end the agent.
@@ -112,6 +113,7 @@ impl Health {
             components: Mutex::default(),
             checks: Mutex::default(),
             leads: Mutex::default(),
+            off: Mutex::default(),
             metrics,
             listener: OnceLock::new(),
             hopeless: bounded(1),
@@ -201,6 +203,16 @@ impl Health {
     /// `/readyz`: registered, the cluster readable, and whatever else was checked.
     pub fn ready(&self) -> Verdict {
         ready(&lock(&self.checks))
+    }
+
+    /// Sets what is switched off and why. It fails no probe: everything else works on.
+    pub fn switched_off(&self, off: BTreeMap<&'static str, String>) {
+        *lock(&self.off) = off;
+    }
+
+    /// What is switched off and why, for the body of `/readyz`.
+    pub fn off(&self) -> BTreeMap<&'static str, String> {
+        lock(&self.off).clone()
     }
 
     /// Every component by its name.

@@ -2,6 +2,7 @@
 //!
 //! Where a line belongs, in reading order:
 //!
+//! - [`command`] is the command line; [`check`] tries everything that the agent needs, beside one that runs.
 //! - [`agent`] puts everything together: every thread and every queue on one screen.
 //! - [`config`] turns the environment into ready types; [`secret`] keeps keys out of logs; [`logging`] writes lines.
 //! - [`thread`] supervises threads, stops them and paces their retries; it knows no word of the domain.
@@ -15,13 +16,17 @@
 //!   [`actuator`] claims, executes and reports them; [`poller`] is their polled channel, [`websocket`] the pushed one.
 //! - [`settings`] is what the backend may change while the agent runs.
 //! - [`rbac`] is the table of what all of them ask of the API server; manifests, chart and README follow it.
+//!   [`capabilities`] switches off what is not permitted.
 //!
 //! Invariants: no secret leaves [`secret::Secret`] but into a header or a MAC. Only [`actions::verify`] makes a
 //! `Verified`, only [`actuator::context::Context::begin`] the right to write, and no write leaves [`kube::Client`] but
 //! past a [`kube::fence::Fence`]. Every blocking call has a deadline,
 //! every queue a bound, and every pause ends when [`thread::stop::Stop`] fires.
 
+pub mod command;
+pub mod check;
 pub mod agent;
+pub mod capabilities;
 pub mod config;
 pub mod secret;
 pub mod logging;

@@ -1,7 +1,10 @@
 //! What the agent asks of the API server, and why: the one table from which the roles of the manifests, the chart
 //! and the README are made, and against which the requests that a server has recorded are held.
 //!
-//! Discovery (`/version`, `/api/v1`) needs no rule: every account may read it.
+//! Discovery (`/version`, `/api/v1`) and the question what one may do oneself (`selfsubjectaccessreviews`) need no rule:
+//! every account may ask for them. [`capability`] says what each rule makes possible.
+
+pub mod capability;
 
 use std::collections::BTreeSet;
 
@@ -46,6 +49,17 @@ pub struct Rule {
     pub needs: &'static [Need],
     /// Why.
     pub why: &'static str,
+    /// What is lost without it, where what it is needed for goes on all the same; none where that cannot be done.
+    pub without: Option<&'static str>,
+}
+
+impl Rule {
+    const fn or_else(self, without: &'static str) -> Self {
+        Self {
+            without: Some(without),
+            ..self
+        }
+    }
 }
 
 const EVICT: Need = Need::Action(ActionKind::EvictPod);
@@ -56,21 +70,23 @@ const SCALE: Need = Need::Action(ActionKind::ScaleDeployment);
 const IMAGE: Need = Need::Action(ActionKind::SetImage);
 const LABEL: Need = Need::Action(ActionKind::LabelResource);
 
+const CONTROLLER_UNKNOWN: &str = "whether waiting for a budget can ever help is not known, and of the labels of such a controller's pods only new ones are set";
+
 /// Every rule; none is there twice, and none with a wildcard.
 pub const RULES: [Rule; 23] = [
     read(
         "",
         &["pods"],
         &["list", "watch"],
-        &[Need::Base],
-        "status, requests and owners of pods; the pods of a node that is drained",
+        &[Need::Base, EVICT, DRAIN],
+        "status, requests and owners of pods; which pods an eviction moves, and that they are gone",
     ),
     read(
         "",
         &["nodes"],
         &["list", "watch"],
-        &[Need::Base],
-        "capacity, conditions, taints and labels of nodes",
+        &[Need::Base, DRAIN],
+        "capacity, conditions, taints and labels of nodes; that a node that is drained is still there",
     ),
     read(
         "",
@@ -127,42 +143,48 @@ pub const RULES: [Rule; 23] = [
         &["get"],
         &[EVICT, DRAIN, LABEL],
         "how many pods a budget counts with; the labels that a controller selects its pods by",
-    ),
+    )
+    .or_else(CONTROLLER_UNKNOWN),
     read(
         "",
         &["replicationcontrollers"],
         &["get"],
         &[EVICT, DRAIN, LABEL],
         "the same",
-    ),
+    )
+    .or_else(CONTROLLER_UNKNOWN),
     read(
         "apps",
         &["daemonsets"],
         &["get"],
         &[DRAIN, LABEL],
         "whether the pod would come back to a drained node; the labels that it is selected by",
-    ),
+    )
+    .or_else("a pod of a DaemonSet is taken for one that comes back to its node"),
     read(
         "batch",
         &["jobs"],
         &["get"],
         &[LABEL],
         "the labels that a Job selects its pods by",
-    ),
+    )
+    .or_else("of the labels of a Job's pods only new ones are set"),
     read(
         "autoscaling",
         &["horizontalpodautoscalers"],
         &["list"],
         &[SCALE],
         "no autoscaler undoes the change at once",
-    ),
+    )
+    .or_else("a deployment is scaled only with override_hpa"),
     read(
         "policy",
         &["poddisruptionbudgets"],
         &["list", "watch"],
         &[EVICT, DRAIN],
         "which budget holds an eviction up, and whether waiting helps",
-    ),
+    )
+    .or_else("budgets are known only by what the API server answers to an eviction"),
     write(
         "",
         &["pods/eviction"],
@@ -198,7 +220,8 @@ pub const RULES: [Rule; 23] = [
         &["create"],
         &[EVICT, CORDON, UNCORDON, DRAIN, SCALE, IMAGE, LABEL],
         "the event that every action leaves on its object",
-    ),
+    )
+    .or_else("actions leave no event on their objects"),
     own(
         &["create"],
         false,
@@ -226,6 +249,7 @@ const fn read(
         own_name: false,
         needs,
         why,
+        without: None,
     }
 }
 
@@ -254,6 +278,7 @@ const fn own(verbs: &'static [&'static str], own_name: bool, why: &'static str) 
             why,
         )
     }
+    .or_else("there is no leader election: the agent acts without asking, so keep to one replica")
 }
 
 /// The rules of an agent that may carry out these actions. One that only observes, in read-only mode, reads what
@@ -310,7 +335,7 @@ mod tests {
         assert!(rules(&all, true).all(|it| it.role == Role::Read));
         assert_eq!(rules(&all, false).count(), RULES.len());
         let none = BTreeSet::new();
-        assert!(rules(&none, true).all(|it| it.needs == [Need::Base]));
+        assert!(rules(&none, true).all(|it| it.needs.contains(&Need::Base)));
         assert!(rules(&none, false).all(|it| it.role != Role::Write));
     }
 

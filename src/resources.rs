@@ -137,7 +137,7 @@ fn share(last: Option<(Instant, Duration)>, used: Duration) -> f64 {
 }
 
 /// Free and total bytes of the disk that holds `path`: of the mounts above it, the nearest.
-fn disk(path: &Path) -> (u64, u64) {
+pub fn disk(path: &Path) -> (u64, u64) {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let Ok(disks) = Disks::new_with_refreshed_list() else {
         return (0, 0);

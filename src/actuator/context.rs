@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use ureq::http::Method;
 
+use crate::actions::action::ActionKind;
 use crate::actions::id::EnvelopeId;
 use crate::actions::limiter::{EvictionLimiter, Permit};
 use crate::actions::outcome::{Outcome, Reason, Status};
@@ -17,6 +18,7 @@ use crate::kube::client::{Call, Deadlines};
 use crate::kube::{self, Client, Target};
 use crate::logging::ACTUATOR;
 use crate::metrics::Metrics;
+use crate::rbac::capability::Lack;
 use crate::thread::stop::Stop;
 
 /// Who the agent is in its writes: `fieldManager` and the owner of its cordons.
@@ -68,6 +70,12 @@ impl Ended {
             Some(Reason::PolicyDenied),
             denial.to_string(),
         )
+    }
+
+    /// The cluster does not permit it to the agent; nothing was tried.
+    pub fn not_permitted(kind: ActionKind, lack: &Lack) -> Self {
+        let message = format!("{} is switched off: {lack}", kind.as_str());
+        Self::new(Status::Rejected, Some(Reason::PolicyDenied), message)
     }
 
     /// The API server refused or did not answer; `doing` says what was tried.

@@ -24,6 +24,7 @@ use crate::actions::outcome::{Outcome, Reason, Reporter, Status};
 use crate::actions::policy::{Decision, Policy};
 use crate::actions::verify::{ActionOrder, Order, Verified};
 use crate::backend::{self, protocol};
+use crate::capabilities::Capabilities;
 use crate::health::Component;
 use crate::journal::Recovered;
 use crate::kube::fence::Fence;
@@ -57,6 +58,8 @@ pub struct Worker {
     pub identity: protocol::Identity,
     /// What may happen here.
     pub policy: Policy,
+    /// What the cluster permits.
+    pub capabilities: Arc<Capabilities>,
     /// MAX_EVICTIONS_PER_MINUTE.
     pub limiter: Arc<Mutex<EvictionLimiter>>,
     /// The agent's own pod, namespace and name.
@@ -192,6 +195,11 @@ impl Worker {
             Decision::DryRun => true,
             Decision::Run => false,
         };
+        if let Some(lack) = self.capabilities.lack(action, &self.kube) {
+            let ended = Ended::not_permitted(action.kind(), &lack);
+            self.finish(verified, order, ended, None);
+            return;
+        }
         let id = verified.id();
         let how = if dry_run { " (dry run)" } else { "" };
         info!(target: ACTUATOR, "Executing action {id}: {} {}{how}", action.kind().as_str(), action.target());

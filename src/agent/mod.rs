@@ -25,6 +25,7 @@ use log::info;
 
 use crate::config::Config;
 use crate::health::{CLUSTER, Health, readable};
+use crate::heartbeat::registration;
 use crate::leader::State;
 use crate::logging::MAIN;
 use crate::metrics::Metrics;
@@ -45,6 +46,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let metrics = Arc::new(Metrics::new().map_err(|err| Failure::Start(err.to_string()))?);
     let health = Health::new(metrics.clone());
+    registration::pending(&health);
     let resources = Arc::new(Resources::new(&config.state_dir, metrics.clone()));
     let mut standing = Standing::new(&health);
     standing.answer_probes(config.http_port, &health, &metrics, &resources)?;

@@ -16,6 +16,7 @@ use crate::actuator::worker::{WORKERS, Worker};
 use crate::backend::batch::Sequence;
 use crate::backend::protocol::Identity;
 use crate::backend::uplink::Uplink;
+use crate::capabilities::Capabilities;
 use crate::cluster::Store;
 use crate::collector::backlog::Backlog;
 use crate::collector::ledger::Ledger;
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::health::Health;
 use crate::journal::{Journal, Recovered};
 use crate::kube::fence::Fence;
+use crate::kube::refusals::Refusals;
 use crate::leader::Leadership;
 use crate::logging::MAIN;
 use crate::metrics::Metrics;
@@ -48,6 +50,8 @@ pub(super) struct Shared {
     pub(super) channel: Arc<Channel>,
     pub(super) limiter: Arc<Mutex<EvictionLimiter>>,
     pub(super) leadership: Arc<Leadership>,
+    pub(super) refusals: Arc<Refusals>,
+    pub(super) capabilities: Arc<Capabilities>,
     /// Orders and results; none where STATE_DIR cannot be used.
     pub(super) inbox: Option<Arc<Inbox>>,
     /// What a run before this one left in the journal; taken once.
@@ -99,6 +103,13 @@ impl Shared {
             Some(_) => Leadership::undecided(health.clone(), metrics.clone()),
             None => Leadership::of_one(health.clone(), metrics.clone()),
         };
+        let refusals = Arc::new(Refusals::default());
+        let capabilities = Capabilities::new(
+            &config.policy.policy,
+            refusals.clone(),
+            health.clone(),
+            metrics.clone(),
+        );
         let evictions = config.policy.evictions_per_minute;
         Ok(Self {
             identity,
@@ -110,6 +121,8 @@ impl Shared {
             channel,
             limiter: Arc::new(Mutex::new(EvictionLimiter::new(evictions))),
             leadership,
+            refusals,
+            capabilities: Arc::new(capabilities),
             config: Arc::new(config),
             metrics,
             health,
@@ -125,11 +138,9 @@ impl Shared {
 
     /// A client of the API server that only reads.
     pub(super) fn kube(&self, stop: &Stop) -> kube::Client {
-        kube::Client::new(
-            self.config.kubernetes.clone(),
-            stop.clone(),
-            self.metrics.clone(),
-        )
+        let access = self.config.kubernetes.clone();
+        let client = kube::Client::new(access, stop.clone(), self.metrics.clone());
+        client.telling(self.refusals.clone())
     }
 
     /// Whoever carries out orders, over these connections.
@@ -147,6 +158,7 @@ impl Shared {
             backend: backend.clone(),
             identity: self.identity.clone(),
             policy: self.config.policy.policy.clone(),
+            capabilities: self.capabilities.clone(),
             limiter: self.limiter.clone(),
             own_pod: self.config.own_pod.clone(),
             events: Recorder::new(kube.clone()),

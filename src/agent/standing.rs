@@ -13,6 +13,7 @@ use super::shared::Shared;
 use super::term;
 use crate::actuator::reporter::Outbox;
 use crate::backend::uplink::IN_FLIGHT;
+use crate::capabilities;
 use crate::cluster::mirror::{NodeMirror, PodMirror, ReplicaSetMirror};
 use crate::collector::events::EventMirror;
 use crate::health::Health;
@@ -91,6 +92,7 @@ impl Standing {
             Some(settings) => Some(self.elect(shared, settings.clone(), &kube)?),
             None => None,
         };
+        self.review(shared, &kube)?;
         self.mirror(shared, &kube)?;
         match &shared.inbox {
             Some(_) => self.finish(shared, &kube)?,
@@ -134,6 +136,16 @@ impl Standing {
             move |component, stop| running.run(component, stop),
         )?;
         Ok(elector)
+    }
+
+    /// What the cluster permits.
+    fn review(&mut self, shared: &Shared, kube: &Arc<kube::Client>) -> io::Result<()> {
+        let (capabilities, kube) = (shared.capabilities.clone(), kube.clone());
+        let (name, period) = ("permissions", capabilities::PERIOD);
+        self.watch
+            .spawn(&shared.health, name, period, move |component, stop| {
+                capabilities.run(&kube, component, stop)
+            })
     }
 
     /// The cluster as it is.
@@ -245,12 +257,11 @@ impl Standing {
         kube: &Arc<kube::Client>,
         resources: Arc<Resources>,
     ) -> io::Result<Arc<Registration>> {
-        let allowed = &shared.config.policy.policy.allowed_actions;
         let registration = Arc::new(Registration::new(
             shared.backend.clone(),
             kube.clone(),
             shared.identity.clone(),
-            allowed.iter().map(|it| it.as_str()).collect(),
+            shared.capabilities.clone(),
             shared.health.clone(),
         ));
         let heartbeat = Heartbeat {

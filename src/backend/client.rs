@@ -1,7 +1,6 @@
 //! One connection pool to the backend: the API key, deadlines, the proxy and the measured clock offset.
 
 use std::io::Read;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,10 +11,11 @@ use ureq::http::{self, HeaderValue, Method, header};
 use ureq::tls::{RootCerts, TlsConfig};
 
 use super::protocol::Problem;
-use super::retry::{Failure, http_date, retry_after};
+use super::retry::{Failure, retry_after};
 use crate::config::key_file::Key;
 use crate::config::url::BackendUrl;
 use crate::metrics::Metrics;
+use crate::net::clock::ClockOffset;
 use crate::net::proxy::ProxySettings;
 use crate::net::tls::certificates;
 use crate::secret::Secret;
@@ -29,8 +29,6 @@ pub const TOTAL: Duration = Duration::from_secs(30);
 const MAX_ANSWER: u64 = 1 << 20;
 /// While a call waits for a new API key, the key's file is looked at this often.
 const KEY_LOOK: Duration = Duration::from_secs(2);
-/// The offset of the clocks while it is not known.
-const UNKNOWN: i64 = i64::MIN;
 
 /// What the calls of this process have in common.
 pub struct Client {
@@ -39,7 +37,7 @@ pub struct Client {
     metrics: Arc<Metrics>,
     agent: Mutex<ureq::Agent>,
     config: ureq::config::Config,
-    clock_offset_ms: AtomicI64,
+    clock: ClockOffset,
 }
 
 /// One call of the contract.
@@ -105,7 +103,7 @@ impl Client {
             metrics,
             agent,
             config,
-            clock_offset_ms: AtomicI64::new(UNKNOWN),
+            clock: ClockOffset::default(),
         })
     }
 
@@ -119,7 +117,7 @@ impl Client {
             metrics: self.metrics.clone(),
             agent: Mutex::new(self.config.new_agent()),
             config: self.config.clone(),
-            clock_offset_ms: AtomicI64::new(UNKNOWN),
+            clock: ClockOffset::default(),
         }
     }
 
@@ -131,7 +129,7 @@ impl Client {
 
     /// The backend's clock less ours, as last measured.
     pub fn clock_offset_ms(&self) -> Option<i64> {
-        Some(self.clock_offset_ms.load(Ordering::Relaxed)).filter(|it| *it != UNKNOWN)
+        self.clock.millis()
     }
 
     /// Sends JSON and reads a JSON answer.
@@ -177,8 +175,10 @@ impl Client {
                 .get(name)
                 .and_then(|it: &HeaderValue| it.to_str().ok())
         };
-        if let Some(date) = header(header::DATE).and_then(http_date) {
-            self.measure_clock(date, began);
+        let offset = header(header::DATE).and_then(|it| self.clock.measure(it, began));
+        if let Some(millis) = offset {
+            #[expect(clippy::cast_precision_loss, reason = "a clock is not 2^52 ms off")]
+            self.metrics.clock_offset.set(millis as f64 / 1000.0);
         }
         if success.contains(&code) {
             return Ok(body);
@@ -280,16 +280,6 @@ impl Client {
     /// How often the API key has changed.
     pub fn key_version(&self) -> u64 {
         self.key.version()
-    }
-
-    /// The Date header has whole seconds and was written somewhere during the call: half a second is added for the
-    /// one, half the call taken off for the other.
-    fn measure_clock(&self, date: OffsetDateTime, began: Instant) {
-        let halfway = OffsetDateTime::now_utc() - began.elapsed() / 2;
-        let offset = date + Duration::from_millis(500) - halfway;
-        let millis = i64::try_from(offset.whole_milliseconds()).unwrap_or_default();
-        self.clock_offset_ms.store(millis, Ordering::Relaxed);
-        self.metrics.clock_offset.set(offset.as_seconds_f64());
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the watches of pods, nodes and replica sets do to the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Store;
 use super::node::NodeObject;
 use super::pod::PodObject;
 use super::workload::ReplicaSetObject;
+use super::{FORGOTTEN, REFUSED, Store};
 use crate::kube::reflector::Mirror;
 
 /// Pods.
@@ -31,8 +32,24 @@ impl Mirror for PodMirror {
     }
 
     fn list_ended(&mut self) {
-        self.0.lock().pods.list_ended();
+        let mut state = self.0.lock();
+        state.pods.list_ended();
+        state.pods_unknown = false;
+        drop(state);
         self.0.synced(|it| it.pods = true);
+    }
+
+    fn refused(&mut self, lasting: Duration) {
+        let mut state = self.0.lock();
+        if lasting >= FORGOTTEN {
+            state.pods.list_began();
+            state.pods.list_ended();
+        }
+        if lasting >= REFUSED {
+            state.pods_unknown |= state.pods.is_empty();
+            drop(state);
+            self.0.synced(|it| it.pods = true);
+        }
     }
 
     fn alive(&mut self) {
@@ -89,6 +106,15 @@ impl Mirror for NodeMirror {
             .nodes
             .retain(|_, it| it.generation == generation);
         self.store.synced(|it| it.nodes = true);
+    }
+
+    fn refused(&mut self, lasting: Duration) {
+        if lasting >= FORGOTTEN {
+            self.store.lock().nodes.clear();
+        }
+        if lasting >= REFUSED {
+            self.store.synced(|it| it.nodes = true);
+        }
     }
 
     fn alive(&mut self) {

@@ -35,6 +35,8 @@ pub struct State {
     pub nodes: HashMap<Arc<str>, Node>,
     /// Which deployment owns which replica set.
     pub owners: Owners,
+    /// The agent may not read pods: what a node's pods ask for is not known.
+    pub pods_unknown: bool,
     synced: Synced,
     /// When a list or watch last brought anything.
     last_read: Option<Instant>,
@@ -107,6 +109,12 @@ impl Store {
         let _ = self.news.0.try_send(());
     }
 }
+
+/// A list is refused for so long before the collector goes on without it: an API server that starts refuses what it
+/// has not read the roles for yet.
+const REFUSED: Duration = Duration::from_secs(5);
+/// What is refused for so long is forgotten: nobody knows whether it is still so.
+const FORGOTTEN: Duration = Duration::from_mins(2);
 
 /// How long a first collection waits for the owners of pods when the pods themselves are there.
 const OWNERS: Duration = Duration::from_secs(2);

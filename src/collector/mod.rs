@@ -204,6 +204,7 @@ impl Round<'_> {
         let cycle = self.cycle;
         let outcome = self.read(Resource::NODE_METRICS, "node usage", |round, object| {
             let mut state = store.lock();
+            let knows_pods = !state.pods_unknown;
             let Some(node) = state.nodes.get_mut(object.key().1) else {
                 return false;
             };
@@ -212,7 +213,7 @@ impl Round<'_> {
             }
             round
                 .batcher
-                .add(&NodeSample::new(node, object.usage().as_ref()));
+                .add(&NodeSample::new(node, object.usage().as_ref(), knows_pods));
             true
         });
         found.nodes += self.outcome(outcome, found);
@@ -227,11 +228,12 @@ impl Round<'_> {
         };
         for name in rest {
             let mut state = store.lock();
+            let knows_pods = !state.pods_unknown;
             let Some(node) = state.nodes.get_mut(&name) else {
                 continue;
             };
             node.cycle = cycle;
-            self.batcher.add(&NodeSample::new(node, None));
+            self.batcher.add(&NodeSample::new(node, None, knows_pods));
             drop(state);
             found.nodes += 1;
             self.flush_full();

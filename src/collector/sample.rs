@@ -159,8 +159,8 @@ pub struct NodeSample<'a> {
     memory_bytes: Option<i64>,
     capacity: CapacitySample<'a>,
     allocatable: CapacitySample<'a>,
-    requested: RequestedSample,
-    pods: u32,
+    requested: Option<RequestedSample>,
+    pods: Option<u32>,
     #[serde(serialize_with = "conditions")]
     conditions: &'a Node,
     unschedulable: bool,
@@ -186,8 +186,9 @@ struct RequestedSample {
 }
 
 impl<'a> NodeSample<'a> {
-    /// A node with its usage, or without where the Metrics API has none.
-    pub fn new(node: &'a Node, usage: Option<&'a Usage<'a>>) -> Self {
+    /// A node with its usage, or without where the Metrics API has none. Without `knows_pods` nothing is said of its
+    /// pods: none known is not none there.
+    pub fn new(node: &'a Node, usage: Option<&'a Usage<'a>>, knows_pods: bool) -> Self {
         let Requested { cpu, memory, pods } = node.requested;
         Self {
             kind: "node",
@@ -199,11 +200,11 @@ impl<'a> NodeSample<'a> {
             memory_bytes: usage.and_then(|it| it.memory),
             capacity: CapacitySample::of(&node.capacity),
             allocatable: CapacitySample::of(&node.allocatable),
-            requested: RequestedSample {
+            requested: knows_pods.then_some(RequestedSample {
                 cpu_millicores: Millicores(cpu),
                 memory_bytes: memory,
-            },
-            pods,
+            }),
+            pods: knows_pods.then_some(pods),
             conditions: node,
             unschedulable: node.unschedulable,
             taints: &node.taints,

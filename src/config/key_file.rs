@@ -81,17 +81,25 @@ pub fn api_key(secret: &Secret) -> Result<(), String> {
     }
 }
 
-/// What a signing key must be: at least 16 bytes (protocol, section 1), in base64 where it begins with `whsec_`.
-pub fn secret_key(secret: &Secret) -> Result<(), String> {
+/// A signing key of fewer bytes is warned about (protocol, section 1).
+pub const ADVISED_BYTES: usize = 24;
+
+/// How many bytes a signing key has, decoded where it begins with `whsec_`.
+pub fn signing_bytes(secret: &Secret) -> Result<usize, String> {
     use base64::Engine;
     let text = secret.expose();
-    let length = match text.strip_prefix("whsec_") {
+    Ok(match text.strip_prefix("whsec_") {
         Some(encoded) => base64::engine::general_purpose::STANDARD
             .decode(encoded)
             .map_err(|_| "standard base64 after whsec_".to_owned())?
             .len(),
         None => text.len(),
-    };
+    })
+}
+
+/// What a signing key must be: at least 16 bytes (protocol, section 1).
+pub fn secret_key(secret: &Secret) -> Result<(), String> {
+    let length = signing_bytes(secret)?;
     if length < 16 {
         Err(format!("at least 16 bytes, got {length}"))
     } else {

@@ -14,6 +14,10 @@ const LEASE: &str = "kubernetes-agent";
 
 /// Reads them: the outer option tells a fault, the inner one whether there is an election. There is one in a pod
 /// unless it is switched off; elsewhere an agent is alone unless it is switched on.
+#[expect(
+    clippy::option_option,
+    reason = "a fault that was told is not the wish for no election"
+)]
 pub(super) fn read(reader: &mut Reader<'_>) -> Option<Option<Settings>> {
     let is_pod = reader.value("KUBECONFIG").is_none();
     let namespace = reader.value("POD_NAMESPACE").or_else(|| {

@@ -1,8 +1,8 @@
 //! The agent's place at the backend: taken at the start, taken again when the backend forgot it, given back at the
 //! end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use log::{info, warn};
@@ -12,6 +12,7 @@ use crate::backend::Client;
 use crate::backend::client::{Body, Call, segment};
 use crate::backend::protocol::{Identity, PROTOCOL, Register, Registered};
 use crate::backend::retry::{Failure, Retry};
+use crate::capabilities::Capabilities;
 use crate::health::{Component, Health};
 use crate::logging::MAIN;
 use crate::thread::stop::Stop;
@@ -23,13 +24,24 @@ const CHECK: &str = "registered";
 /// A backend that does not answer must not keep the agent from ending.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// The first registration waits so long for what the agent can do; a later one says what is known by then.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
+
+/// Says in `/readyz` that the agent is not registered: to be called before anybody can ask, for a check that was never
+/// set does not count.
+pub fn pending(health: &Health) {
+    health.check(CHECK, Err("not registered with the backend yet".to_owned()));
+}
+
 /// Registers and deregisters.
 pub struct Registration {
     backend: Arc<Client>,
     kube: Arc<kube::Client>,
     identity: Identity,
     health: Arc<Health>,
-    capabilities: Vec<&'static str>,
+    capabilities: Arc<Capabilities>,
+    /// The actions that the backend was told of last.
+    told: Mutex<Vec<&'static str>>,
     started_at: String,
     registered: AtomicBool,
 }
@@ -40,25 +52,26 @@ impl Registration {
         backend: Arc<Client>,
         kube: Arc<kube::Client>,
         identity: Identity,
-        capabilities: Vec<&'static str>,
+        capabilities: Arc<Capabilities>,
         health: Arc<Health>,
     ) -> Self {
-        health.check(CHECK, Err("not registered with the backend yet".to_owned()));
         Self {
             backend,
             kube,
             identity,
             health,
             capabilities,
+            told: Mutex::default(),
             started_at: timestamp::now(),
             registered: AtomicBool::new(false),
         }
     }
 
-    /// Returns once the agent is registered, trying until it is; false at the stop.
+    /// Returns once the agent is registered as what it is, trying until it is; false at the stop.
     pub fn run(&self, component: &Component, stop: &Stop) -> bool {
         let mut retry = Retry::default();
-        while !self.registered.load(Ordering::Relaxed) {
+        self.capabilities.wait_known(FIRST_LOOK, stop);
+        while !self.is_current() {
             component.beat();
             let failure = match self.register() {
                 Ok(answer) if answer.protocol == PROTOCOL => {
@@ -92,9 +105,19 @@ impl Registration {
         );
     }
 
+    /// Whether the backend knows this run, and all that it can do.
+    fn is_current(&self) -> bool {
+        self.registered.load(Ordering::Relaxed) && *self.told() == self.capabilities.actions()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Vec<&'static str>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn register(&self) -> Result<Registered, Failure> {
         // What the cluster runs is worth knowing, and no reason to wait.
         let version = self.kube.version().unwrap_or_else(|_| "unknown".to_owned());
+        let actions = self.capabilities.actions();
         let message = Register {
             cluster_id: &self.identity.cluster_id,
             agent_id: &self.identity.agent_id,
@@ -102,12 +125,16 @@ impl Registration {
             run_id: &self.identity.run_id,
             agent_version: VERSION,
             protocols: [PROTOCOL],
-            capabilities: &self.capabilities,
+            capabilities: &actions,
             kubernetes_version: &version,
             started_at: &self.started_at,
         };
-        self.backend
-            .json("register", Method::POST, "/v1/agents/register", &message)
+        let path = "/v1/agents/register";
+        let answer = self
+            .backend
+            .json("register", Method::POST, path, &message)?;
+        *self.told() = actions;
+        Ok(answer)
     }
 
     /// Gives the place back; one try, since the agent is on its way out.

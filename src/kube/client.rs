@@ -13,9 +13,11 @@ use ureq::http::{self, HeaderValue, header};
 use super::credentials::Credentials;
 use super::fence::Fence;
 use super::kubeconfig::Access;
+use super::refusals::Refusals;
 use super::request::Target;
 use super::status::{Error, Status};
 use crate::metrics::Metrics;
+use crate::net::clock::ClockOffset;
 use crate::secret::Secret;
 use crate::thread::stop::Stop;
 use crate::{USER_AGENT, thread};
@@ -27,6 +29,9 @@ const MAX_BODY: u64 = 4 << 20;
 /// ureq's buffers, for each connection: reads of a TLS record or more at once, and small requests.
 const INPUT_BUFFER: usize = 32 << 10;
 const OUTPUT_BUFFER: usize = 8 << 10;
+
+/// As requests for the server's version are counted.
+const VERSION: &str = "version";
 
 /// How long the phases of a request may take.
 #[derive(Debug, Clone, Copy)]
@@ -125,6 +130,8 @@ pub struct Client {
     stop: Stop,
     metrics: Arc<Metrics>,
     fence: Option<Arc<dyn Fence>>,
+    clock: ClockOffset,
+    refusals: Arc<Refusals>,
     session: Mutex<Session>,
 }
 
@@ -148,6 +155,8 @@ impl Client {
             stop,
             metrics,
             fence: None,
+            clock: ClockOffset::default(),
+            refusals: Arc::default(),
             session: Mutex::default(),
         }
     }
@@ -165,7 +174,13 @@ impl Client {
     /// these: for what ends apart from the rest. It writes nothing.
     #[must_use]
     pub fn apart(&self, stop: Stop) -> Self {
-        Self::new(self.access.clone(), stop, self.metrics.clone())
+        Self::new(self.access.clone(), stop, self.metrics.clone()).telling(self.refusals.clone())
+    }
+
+    /// The same client, which tells `refusals` what authorization refuses.
+    #[must_use]
+    pub fn telling(self, refusals: Arc<Refusals>) -> Self {
+        Self { refusals, ..self }
     }
 
     /// The server's URL.
@@ -194,8 +209,13 @@ impl Client {
         struct Version {
             git_version: String,
         }
-        let version: Version = self.get(&Target::new("/version"), "version")?;
+        let version: Version = self.get(&Target::new("/version"), VERSION)?;
         Ok(version.git_version)
+    }
+
+    /// The server's clock less ours, as the last answer to a question for its version said it.
+    pub fn clock_offset_ms(&self) -> Option<i64> {
+        self.clock.millis()
     }
 
     /// Gets one object.
@@ -256,6 +276,11 @@ impl Client {
                 .get(name)
                 .and_then(|it: &HeaderValue| it.to_str().ok())
         };
+        if call.resource == VERSION
+            && let Some(date) = header(header::DATE)
+        {
+            self.clock.measure(date, began);
+        }
         let gzip =
             header(header::CONTENT_ENCODING).is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
         let body = if gzip {
@@ -264,12 +289,14 @@ impl Client {
             Body::Plain(body)
         };
         if code.is_success() {
+            self.refusals.granted(call.verb, call.resource);
             return Ok(body);
         }
         let mut text = Vec::new();
         // What the refusal says is welcome; that it could not be read does not change that it is one.
         let _ = body.take(MAX_BODY).read_to_end(&mut text);
         let status = Status::from_answer(code.as_u16(), header(header::RETRY_AFTER), &text);
+        self.refusals.refused(call.verb, call.resource, &status);
         Err(Error::Status(Box::new(status)))
     }
 

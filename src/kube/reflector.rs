@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use log::{debug, info, warn};
+use log::{Level, debug, info, log};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use ureq::http;
@@ -26,6 +26,9 @@ const WATCH: Duration = Duration::from_mins(5);
 pub const QUIET: Duration = Duration::from_mins(3);
 /// A watch that lasts less is counted as a failure: a server that ends them at once must not be asked in a loop.
 const SHORT: Duration = Duration::from_secs(1);
+/// A watch is refused for so long before a list is tried: an API server that starts refuses what it has not read the
+/// roles for yet, and a list of everything costs both sides far more.
+const REFUSED: Duration = Duration::from_secs(30);
 /// The most a failing list or watch waits.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
@@ -43,6 +46,8 @@ pub trait Mirror {
     fn deleted(&mut self, object: Self::Object<'_>);
     /// The list is complete.
     fn list_ended(&mut self);
+    /// The server has been refusing the list for so long, for want of a permission.
+    fn refused(&mut self, _lasting: Duration) {}
     /// The server answered, or the watch is up: what is mirrored is current.
     fn alive(&mut self);
 }
@@ -94,19 +99,30 @@ pub fn run_parts<M: Mirror>(
     let resource = &whole.resource;
     let stop = client.stop();
     let mut backoff = backoff();
+    let mut refused: Option<Instant> = None;
     while !stop.requested() {
         component.beat();
         match relist(client, parts, mirror, component) {
             Ok(version) => {
+                refused = None;
                 component.running();
                 backoff.reset();
                 follow(client, whole, mirror, component, version)?;
             }
             Err(Error::Stopped) => return Ok(()),
             Err(err) => {
+                if err.is_forbidden() {
+                    mirror.refused(refused.get_or_insert_with(Instant::now).elapsed());
+                }
                 if !err.is_gone() {
                     component.failed(&format!("failed to list {}", resource.label()), &err);
-                    warn!(target: COLLECTOR, "Failed to list {}: {err}", resource.label());
+                    // What is not permitted is said once, where it is switched off.
+                    let level = if err.is_forbidden() {
+                        Level::Debug
+                    } else {
+                        Level::Warn
+                    };
+                    log!(target: COLLECTOR, level, "Failed to list {}: {err}", resource.label());
                 }
                 stop.wait(pause_after(&err, &mut backoff));
             }
@@ -156,10 +172,15 @@ fn follow<M: Mirror>(
 ) -> Result<(), Error> {
     let resource = &collection.resource;
     let mut backoff = backoff();
+    let mut refused: Option<Instant> = None;
     loop {
         component.beat();
         let began = Instant::now();
         let ended = watch(client, collection, mirror, component, &mut version);
+        refused = match &ended {
+            Err(err) if err.is_forbidden() => refused.or(Some(began)),
+            _ => None,
+        };
         if client.stop().requested() {
             return Ok(());
         }
@@ -172,6 +193,11 @@ fn follow<M: Mirror>(
             Err(Error::Stopped) => return Ok(()),
             Err(err) if err.is_gone() => {
                 info!(target: COLLECTOR, "The watch of {} is too old, listing anew", resource.label());
+                return Ok(());
+            }
+            // Whether it may still be listed decides over what goes on being known.
+            Err(err) if refused.is_some_and(|it| it.elapsed() >= REFUSED) => {
+                component.failed(&format!("failed to watch {}", resource.label()), &err);
                 return Ok(());
             }
             // Silence, not refusal: the connection died quietly, and the next one goes on where it ended.

@@ -66,6 +66,8 @@ pub struct Metrics {
     pub component_state: GaugeVec,
     /// Restarts of a component.
     pub component_restarts: IntCounterVec,
+    /// 1 for what is permitted.
+    pub capability: GaugeVec,
     /// Actions by type and outcome.
     pub actions: IntCounterVec,
     /// Seconds of actions by type.
@@ -203,6 +205,11 @@ impl Metrics {
                 "component_restarts_total",
                 "Restarts of a component after an error or a panic.",
                 &["component"],
+            )?,
+            capability: make.gauges(
+                "capability",
+                "1 for what the agent's account is permitted to do, 0 for what is switched off.",
+                &["capability"],
             )?,
             actions: make.counters(
                 "actions_total",

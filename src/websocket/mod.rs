@@ -17,7 +17,7 @@ pub mod liveness;
 pub mod ring;
 pub mod schedule;
 mod session;
-mod stream;
+pub mod stream;
 pub mod upgrade;
 pub mod waker;
 

@@ -1,6 +1,8 @@
 //! What the agent says of itself over HTTP.
 
 use std::collections::HashSet;
+use std::io::Write;
+use std::net::TcpStream;
 
 use crate::common::agent::Setup;
 use crate::common::cluster::Cluster;
@@ -134,4 +136,37 @@ fn metrics_are_well_formed_and_all_there() {
     }
     agent.stop();
     backend.assert_no_violations();
+}
+
+#[test]
+fn a_thousand_silent_clients_keep_no_probe_waiting() {
+    let cluster = Cluster::with(1, 5);
+    let backend = Backend::start(Options::default()).unwrap();
+    let setup = Setup::new(cluster.kubeconfig(), &backend);
+    let mut agent = setup.start();
+    eventually("ready", || agent.get("/readyz").0 == 200);
+    let threads = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", agent.pid()));
+        tasks.unwrap().count()
+    };
+    let before = threads();
+    let port = agent.port();
+    let silent: Vec<_> = (0..1000)
+        .map(|n| {
+            let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            // Every other one has at least begun. Some are gone by then: they made room.
+            if n % 2 == 0 {
+                let _ = client.write_all(b"GET /healthz HTT");
+            }
+            client
+        })
+        .collect();
+    for _ in 0..20 {
+        assert_eq!(agent.get("/healthz").0, 200);
+    }
+    assert!(agent.get("/metrics").1.contains("kubernetes_agent_"));
+    let after = threads();
+    assert!(after <= before + 2, "{before} threads became {after}");
+    drop(silent);
+    agent.stop();
 }

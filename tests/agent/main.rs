@@ -10,6 +10,8 @@ mod common;
 
 mod action_failures;
 mod actions;
+mod capabilities;
+mod check;
 mod churn;
 mod collector;
 mod config;

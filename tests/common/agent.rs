@@ -87,14 +87,32 @@ impl Setup {
         }
     }
 
-    fn spawn(&self, log: File) -> Child {
+    /// Runs the program with these arguments to its end: exit code, standard output and standard error.
+    pub fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.command().args(arguments).output();
+        let output = output.expect("the program runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (
+            output.status.code().expect("an exit code"),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    }
+
+    fn command(&self) -> Command {
         let agent = env!("CARGO_BIN_EXE_kubernetes-agent").to_owned();
         let words: Vec<_> = self.enter.iter().chain([&agent]).collect();
-        Command::new(words[0])
+        let mut command = Command::new(words[0]);
+        command
             .args(&words[1..])
             .env_clear()
             .envs(&self.variables)
-            .stdin(Stdio::null())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn spawn(&self, log: File) -> Child {
+        self.command()
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

@@ -229,6 +229,29 @@ impl AnyCluster {
         }
     }
 
+    /// Takes permissions from the agent: verb, group and resource, with its subresource after a slash.
+    pub fn deny(&self, denied: &[(&str, &str, &str)]) {
+        match &self.kind {
+            Kind::Real(real) => real.grant(&self.api, denied),
+            Kind::Simulated(server) => {
+                server.allow_all();
+                for (verb, group, resource) in denied {
+                    let dot = if *group == "metrics.k8s.io" {
+                        ".metrics.k8s.io"
+                    } else {
+                        ""
+                    };
+                    server.deny(verb, &format!("{resource}{dot}"));
+                }
+            }
+        }
+    }
+
+    /// Gives the agent back all that was taken.
+    pub fn allow_all(&self) {
+        self.deny(&[]);
+    }
+
     /// The simulated server, for what only the simulation can do; none of a real one.
     pub fn simulated(&self) -> Option<&ApiServer> {
         match &self.kind {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kubernetes_agent::rbac::RULES;
+use kubernetes_agent::rbac::capability::accesses;
 use serde_json::{Value, json};
 
 use super::any_cluster::Write;
@@ -52,17 +53,12 @@ impl Real {
         api.create("/api/v1/namespaces", &named("v1", "Namespace"));
         let accounts = format!("/api/v1/namespaces/{ACCOUNT}/serviceaccounts");
         api.create(&accounts, &named("v1", "ServiceAccount"));
-        let mut role = named(version, "ClusterRole");
-        role["rules"] = RULES
-            .iter()
-            .map(
-                |it| json!({"apiGroups": [it.group], "resources": it.resources, "verbs": it.verbs}),
-            )
-            .collect();
-        api.create(&format!("{rbac}/clusterroles"), &role);
+        api.create(
+            &format!("{rbac}/clusterroles"),
+            &named(version, "ClusterRole"),
+        );
         // The cluster may be one that other tests, of another day, have used.
-        let rules = json!({"rules": role["rules"]});
-        api.patch(&format!("{rbac}/clusterroles/{ACCOUNT}"), &rules);
+        self.grant(api, &[]);
         let mut binding = named(version, "ClusterRoleBinding");
         binding["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT});
         binding["subjects"] =
@@ -86,6 +82,21 @@ impl Real {
         // JSON is YAML.
         fs::write(&path, config.to_string()).expect("the kubeconfig is written");
         path
+    }
+
+    /// Grants the agent's account all of the table but these: verb, group and resource.
+    #[expect(clippy::unused_self, reason = "it is this cluster's account")]
+    pub fn grant(&self, api: &Api, denied: &[(&str, &str, &str)]) {
+        let granted = RULES.iter().flat_map(accesses).filter(|it| {
+            let it = (it.verb, it.group, it.resource);
+            !denied.contains(&it)
+        });
+        let rules = granted.map(
+            |it| json!({"apiGroups": [it.group], "resources": [it.resource], "verbs": [it.verb]}),
+        );
+        let rules = json!({"rules": rules.collect::<Vec<_>>()});
+        let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+        api.patch(&format!("{path}/{ACCOUNT}"), &rules);
     }
 
     /// Requests of the agent's account, as the audit log counts them; `pods.metrics.k8s.io` is the Metrics API's.

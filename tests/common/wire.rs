@@ -38,7 +38,7 @@ impl Wire {
                 if accepting.is_over.load(Ordering::SeqCst) {
                     return;
                 }
-                accepting.connect(client);
+                accepting.connect(&client);
             }
         });
         Self { address, state }
@@ -74,17 +74,17 @@ impl Drop for Wire {
 }
 
 impl State {
-    fn connect(self: &Arc<Self>, client: TcpStream) {
+    fn connect(self: &Arc<Self>, client: &TcpStream) {
         let Ok(server) = TcpStream::connect_timeout(&self.server, Duration::from_secs(5)) else {
             return;
         };
-        let ends = [&client, &server].map(|it| it.try_clone().expect("a descriptor"));
+        let ends = [client, &server].map(|it| it.try_clone().expect("a descriptor"));
         self.open.lock().expect("no panic").extend(ends);
         let pair = |from: &TcpStream, to: &TcpStream| {
             let ends = (from.try_clone(), to.try_clone());
             (ends.0.expect("a descriptor"), ends.1.expect("a descriptor"))
         };
-        for (from, to) in [pair(&client, &server), pair(&server, &client)] {
+        for (from, to) in [pair(client, &server), pair(&server, client)] {
             let state = self.clone();
             thread::spawn(move || state.forward(from, to));
         }

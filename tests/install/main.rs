@@ -89,7 +89,33 @@ fn works(node: &Node, backend: &Backend) -> String {
     answers(node);
     confined(&name);
     memory(node, &name);
+    checked(node);
     name
+}
+
+/// `kubernetes-agent check` in the pod, beside the running agent: everything is well.
+fn checked(node: &Node) {
+    // As the Metrics Server has just measured it.
+    let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap();
+    let measured = serde_json::json!({
+        "apiVersion": "metrics.k8s.io/v1beta1", "kind": "NodeMetrics", "metadata": {"name": "real"},
+        "timestamp": now, "window": "15s", "usage": {"cpu": "100m", "memory": "1Gi"},
+    });
+    let file = node.work.path().join("measured.json");
+    fs::write(&file, measured.to_string()).unwrap();
+    node.kubectl(&format!("apply -f {}", file.display()));
+    let check = format!("-n {NAMESPACE} exec deployment/ml-agent -- /kubernetes-agent check");
+    // kubectl ends with the exit code of the command, which must be 0.
+    let text = node.kubectl(&check);
+    println!("{text}");
+    let report: Value = serde_json::from_str(&node.kubectl(&format!("{check} --json"))).unwrap();
+    assert_eq!(report["outcome"], "ok", "{report:#}");
+    // The test's backend speaks no TLS.
+    let lines = report["checks"].as_array().unwrap().iter();
+    let skipped: Vec<_> = lines.filter(|it| it["outcome"] != "ok").collect();
+    assert_eq!(skipped.len(), 1, "{skipped:?}");
+    assert_eq!(skipped[0]["name"], "backend_certificate");
+    node.kubectl(&format!("delete -f {}", file.display()));
 }
 
 /// A new version comes and goes while the backend hears of the cluster without a gap.
@@ -132,7 +158,11 @@ fn permissions(node: &Node, pod: &str) {
         beyond.is_empty(),
         "asked for what the table does not hold: {beyond:?}"
     );
-    let base = granted(rbac::RULES.iter().filter(|it| it.needs == [Need::Base]));
+    let base = granted(
+        rbac::RULES
+            .iter()
+            .filter(|it| it.needs.contains(&Need::Base)),
+    );
     let spare: Vec<_> = base.difference(&requests).collect();
     assert!(
         spare.is_empty(),

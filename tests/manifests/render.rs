@@ -129,6 +129,14 @@ fn quoted(words: &[&str]) -> String {
     quoted.join(", ")
 }
 
+fn need(need: Need) -> &'static str {
+    match need {
+        Need::Base => "observing",
+        Need::Action(kind) => kind.as_str(),
+        Need::LeaderElection => "leader election",
+    }
+}
+
 /// The README's table.
 pub(crate) fn readme() -> String {
     let mut text = "| may | on | for | why |\n|---|---|---|---|\n".to_owned();
@@ -150,9 +158,7 @@ pub(crate) fn readme() -> String {
         };
         let needs = match actions(rule) {
             Some(names) if names.len() == all.len() => "every action".to_owned(),
-            Some(names) => names.join(", "),
-            None if rule.needs == [Need::LeaderElection] => "leader election".to_owned(),
-            None => "observing".to_owned(),
+            _ => rule.needs.iter().map(|it| need(*it)).collect::<Vec<_>>().join(", "),
         };
         let _ = writeln!(
             text,

@@ -89,6 +89,12 @@ fn worker(journal: Journal, stop: &Stop) -> Worker {
             run_id: "r".into(),
         },
         policy: Policy::default(),
+        capabilities: Arc::new(Capabilities::new(
+            &Policy::default(),
+            Arc::default(),
+            Health::new(metrics.clone()),
+            metrics.clone(),
+        )),
         limiter: Arc::new(Mutex::new(EvictionLimiter::new(None))),
         own_pod: None,
         live,

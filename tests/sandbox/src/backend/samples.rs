@@ -165,12 +165,17 @@ fn node(node: &Members<'_>) {
     usage(node, measured);
     node.object("capacity", |capacity| resources(&capacity));
     node.object("allocatable", |allocatable| resources(&allocatable));
-    node.object("requested", |requested| {
-        requested.only(&["cpu_millicores", "memory_bytes"]);
-        millicores(&requested, "cpu_millicores");
-        requested.integer("memory_bytes", 0);
-    });
-    node.integer("pods", 0);
+    // Both null, where the agent may not read pods.
+    if !node.is_null("requested") {
+        node.object("requested", |requested| {
+            requested.only(&["cpu_millicores", "memory_bytes"]);
+            millicores(&requested, "cpu_millicores");
+            requested.integer("memory_bytes", 0);
+        });
+    }
+    if !node.is_null("pods") {
+        node.integer("pods", 0);
+    }
     node.entries("conditions", |_, value, place, faults| {
         if !matches!(value.as_str(), Some("True" | "False" | "Unknown")) {
             faults.add(place, "expected True, False or Unknown");

@@ -51,7 +51,7 @@ impl Authority {
     /// A server with these names, which may be addresses.
     pub fn acceptor(&self, names: &[&str]) -> Acceptor {
         let now = OffsetDateTime::now_utc();
-        self.issue(names, now - Duration::DAY, now + Duration::DAY)
+        self.issue(names, now - Duration::DAY, now + Duration::days(90))
     }
 
     /// A server whose certificate is past its time.

@@ -1,4 +1,11 @@
 //! `/healthz`, `/readyz` and `/metrics`.
+//!
+//! tiny_http's own server has no deadlines, and a thread for each client that is slow; its accept thread ends for good
+//! at the first client too many. So what is read and written here is tiny_http's, and who is listened to, how long and
+//! how many at once is decided by [`gate`].
+
+mod connection;
+mod gate;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -7,13 +14,15 @@ use std::time::Duration;
 
 use log::info;
 use serde_json::{Value, json};
-use tiny_http::{Header, Method, Request, Response, Server};
+use tiny_http::{HTTPVersion, Header, Method, Response};
 
 use crate::health::{Component, Health, Leads, Verdict};
 use crate::logging::HEARTBEAT;
 use crate::metrics::Metrics;
 use crate::resources::Resources;
 use crate::thread::stop::Stop;
+use connection::{Asked, Malformed};
+use gate::Gate;
 
 /// The server looks this often whether it should stop.
 const LOOK: Duration = Duration::from_millis(500);
@@ -52,27 +61,52 @@ impl Endpoints {
 
     /// Answers until the stop.
     pub fn run(&self, component: &Component, stop: &Stop) -> io::Result<()> {
-        let listener = self.listener()?.try_clone()?;
-        let server = Server::from_listener(listener, None).map_err(io::Error::other)?;
+        let mut gate = Gate::new(self.listener()?.try_clone()?)?;
         while !stop.requested() {
             component.beat();
-            if let Some(request) = server.recv_timeout(LOOK)? {
-                // Whoever asked and left is no concern of ours.
-                let _ = self.answer(request);
-            }
+            gate.round(LOOK, |asked| self.answer(asked))?;
         }
         Ok(())
     }
 
-    fn answer(&self, request: Request) -> io::Result<()> {
-        let path = request.url().split('?').next().unwrap_or_default();
-        let (code, kind, body) = match (request.method(), path) {
-            (Method::Get | Method::Head, "/healthz") => {
-                verdict(self.health.live(), json!({"status": "ok"}))
-            }
-            (Method::Get | Method::Head, "/readyz") => {
-                verdict(self.health.ready(), ready(&self.health.leader()))
-            }
+    /// The bytes of the answer to what somebody asked.
+    fn answer(&self, asked: Result<Asked<'_>, Malformed>) -> Vec<u8> {
+        let (code, kind, body) = match &asked {
+            Ok(asked) => self.page(&asked.method, asked.path),
+            Err(malformed) => (
+                malformed.code(),
+                JSON,
+                json!({"error": malformed.to_string()}).to_string(),
+            ),
+        };
+        let mut response = Response::from_string(body).with_status_code(code);
+        if let Ok(header) = Header::from_bytes("Content-Type", kind) {
+            response.add_header(header);
+        }
+        let is_head = asked.is_ok_and(|it| it.method == Method::Head);
+        let mut bytes = Vec::new();
+        // In HTTP/1.0 an answer is the end of its connection. Writing to memory does not fail.
+        let _ = response.raw_print(&mut bytes, HTTPVersion(1, 0), &[], is_head, None);
+        bytes
+    }
+
+    /// What is switched off stands beside the verdict.
+    fn ready(&self) -> (u16, &'static str, String) {
+        let (code, mut body) = match self.health.ready() {
+            Ok(()) => (200, ready(&self.health.leader())),
+            Err(failing) => (503, json!({"status": "failing", "failing": failing})),
+        };
+        let off = self.health.off();
+        if !off.is_empty() {
+            body["switched_off"] = json!(off);
+        }
+        (code, JSON, body.to_string())
+    }
+
+    fn page(&self, method: &Method, path: &str) -> (u16, &'static str, String) {
+        match (method, path) {
+            (Method::Get | Method::Head, "/healthz") => verdict(self.health.live()),
+            (Method::Get | Method::Head, "/readyz") => self.ready(),
             (Method::Get | Method::Head, "/metrics") => {
                 self.resources.read();
                 (
@@ -92,12 +126,7 @@ impl Endpoints {
                 json!({"error": "no such path", "paths": ["/healthz", "/readyz", "/metrics"]})
                     .to_string(),
             ),
-        };
-        let mut response = Response::from_string(body).with_status_code(code);
-        if let Ok(header) = Header::from_bytes("Content-Type", kind) {
-            response.add_header(header);
         }
-        request.respond(response)
     }
 }
 
@@ -112,10 +141,9 @@ fn ready(Leads { leader, holder }: &Leads) -> Value {
     body
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "made in place at each call")]
-fn verdict(verdict: Verdict, fine: Value) -> (u16, &'static str, String) {
+fn verdict(verdict: Verdict) -> (u16, &'static str, String) {
     match verdict {
-        Ok(()) => (200, JSON, fine.to_string()),
+        Ok(()) => (200, JSON, json!({"status": "ok"}).to_string()),
         Err(failing) => (
             503,
             JSON,
