@@ -36,6 +36,9 @@ enum Held {
     },
 }
 
+/// The name of the check in `/readyz`: a replica of which nobody knows what it is can replace no other.
+const CHECK: &str = "leadership";
+
 /// Whether this agent leads. Shared by all threads.
 pub struct Leadership {
     inner: Mutex<Inner>,
@@ -55,6 +58,18 @@ struct Inner {
 impl Leadership {
     /// Nothing decided yet.
     pub fn undecided(health: Arc<Health>, metrics: Arc<Metrics>) -> Arc<Self> {
+        health.check(CHECK, Err("it is not known yet who leads".to_owned()));
+        Self::new(health, metrics)
+    }
+
+    /// That of an agent without an election: it leads for as long as it runs.
+    pub fn of_one(health: Arc<Health>, metrics: Arc<Metrics>) -> Arc<Self> {
+        let leadership = Self::new(health, metrics);
+        leadership.hold(Held::Alone);
+        leadership
+    }
+
+    fn new(health: Arc<Health>, metrics: Arc<Metrics>) -> Arc<Self> {
         let inner = Mutex::new(Inner {
             term: 0,
             held: None,
@@ -66,13 +81,6 @@ impl Leadership {
             health,
             metrics,
         })
-    }
-
-    /// That of an agent without an election: it leads for as long as it runs.
-    pub fn of_one(health: Arc<Health>, metrics: Arc<Metrics>) -> Arc<Self> {
-        let leadership = Self::undecided(health, metrics);
-        leadership.hold(Held::Alone);
-        leadership
     }
 
     /// What this replica is at this moment.
@@ -161,6 +169,7 @@ impl Leadership {
     fn publish(&self, leads: bool, holder: Option<&str>) {
         self.metrics.leader.set(leads.into());
         self.health.leads(leads, holder);
+        self.health.check(CHECK, Ok(()));
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
