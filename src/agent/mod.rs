@@ -1,7 +1,7 @@
 //! The agent put together.
 //!
 //! ```text
-//!  standing (as long as the process): http, heartbeat, elector, watches, standby --> uplinks, reporter
+//!  standing (as long as the process): http, heartbeat, elector, watches, recovery --> uplinks, reporter
 //!                                                 | elected      ^ lost
 //!                                                 v              |
 //!  term (as long as this replica leads):  collector, poller, websocket, actuators

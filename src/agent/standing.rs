@@ -203,7 +203,7 @@ impl Standing {
         let leadership = shared.leadership.clone();
         self.watch.spawn(
             &shared.health,
-            "standby",
+            "recovery",
             Duration::from_mins(2),
             move |component, stop| {
                 worker.run_standby(|| leadership.state() == State::Standby, component, stop)

@@ -15,6 +15,7 @@ mod common;
 mod confinement;
 mod network;
 mod node;
+mod upgrade;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,7 +34,7 @@ use time::format_description::well_known::Rfc3339;
 
 const IMAGE: &str = "localhost/kubernetes-agent";
 /// COLLECTION_INTERVAL here.
-const INTERVAL: time::Duration = time::Duration::seconds(2);
+pub(crate) const INTERVAL: time::Duration = time::Duration::seconds(2);
 /// From the container's start to Ready.
 const READY: time::Duration = time::Duration::seconds(5);
 /// The working set, as the kubelet measures it.
@@ -53,13 +54,7 @@ fn granted<'a>(rules: impl Iterator<Item = &'a Rule>) -> BTreeSet<(String, Strin
 
 /// What must hold of an installation, whichever way it came.
 fn works(node: &Node, backend: &Backend) -> String {
-    settles("the pod is ready", || {
-        let pods = node.pods();
-        let pod = pods.first().ok_or("no pod")?;
-        condition(pod, "Ready")
-            .map(drop)
-            .ok_or_else(|| pod["status"].to_string())
-    });
+    node.are_ready(1);
     let pod = node.pods().swap_remove(0);
     let status = &pod["status"]["containerStatuses"][0];
     let started = instant(&status["state"]["running"]["startedAt"]);
@@ -116,31 +111,6 @@ fn checked(node: &Node) {
     assert_eq!(skipped.len(), 1, "{skipped:?}");
     assert_eq!(skipped[0]["name"], "backend_certificate");
     node.kubectl(&format!("delete -f {}", file.display()));
-}
-
-/// A new version comes and goes while the backend hears of the cluster without a gap.
-fn upgrades(node: &Node, backend: &Backend) {
-    let rollout = format!("-n {NAMESPACE} rollout");
-    for change in [
-        &format!("-n {NAMESPACE} set env deployment/ml-agent LOG_FORMAT=json"),
-        &format!("{rollout} undo deployment/ml-agent"),
-    ] {
-        node.kubectl(change);
-        node.kubectl(&format!(
-            "{rollout} status deployment/ml-agent --timeout=60s"
-        ));
-        eventually("one pod is left", || node.pods().len() == 1);
-    }
-    let mut collected: Vec<_> = backend
-        .batches()
-        .iter()
-        .map(|it| instant(&it.collected_at.as_str().into()))
-        .collect();
-    collected.sort();
-    let gaps = collected.windows(2).map(|it| it[1] - it[0]);
-    let gap = gaps.max().unwrap_or_default();
-    println!("at most {gap} between collections, through an upgrade and back");
-    assert!(gap < 2 * INTERVAL, "{gap} without a collection");
 }
 
 /// Everything that it asked for was granted, and is in the table; everything that observing is granted was asked for.
@@ -228,7 +198,7 @@ fn memory(node: &Node, pod: &str) {
 }
 
 /// When a condition became true, if it is.
-fn condition(pod: &Value, name: &str) -> Option<OffsetDateTime> {
+pub(crate) fn condition(pod: &Value, name: &str) -> Option<OffsetDateTime> {
     let conditions = pod["status"]["conditions"].as_array()?;
     let found = conditions
         .iter()
@@ -236,7 +206,7 @@ fn condition(pod: &Value, name: &str) -> Option<OffsetDateTime> {
     Some(instant(&found["lastTransitionTime"]))
 }
 
-fn instant(text: &Value) -> OffsetDateTime {
+pub(crate) fn instant(text: &Value) -> OffsetDateTime {
     OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap()
 }
 
@@ -302,7 +272,8 @@ fn it_is_installed_works_and_is_removed() {
     node.prepare();
     node.kubectl(&format!("apply -k {}", folder.display()));
     let pod = works(&node, &by_kustomize);
-    upgrades(&node, &by_kustomize);
+    upgrade::is_without_a_gap(&node, &by_kustomize, 1);
+    upgrade::is_without_a_gap(&node, &by_kustomize, 2);
     permissions(&node, &pod);
     node.kubectl(&format!("delete -k {}", folder.display()));
     gone(&node, &before);

@@ -10,6 +10,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use sandbox::backend::{Backend, Options};
 use serde_json::Value;
 
+use super::common::settles;
+use super::condition;
+
 /// Where the agent is installed.
 pub(crate) const NAMESPACE: &str = "ml-optimizer";
 const USER: &str = "system:serviceaccount:ml-optimizer:ml-agent";
@@ -88,6 +91,40 @@ impl Node {
     pub(crate) fn pods(&self) -> Vec<Value> {
         let list = self.json(&format!("pods -n {NAMESPACE} -l app=ml-agent"));
         list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until there are so many pods of the agent, all of them ready.
+    pub(crate) fn are_ready(&self, count: usize) {
+        settles(&format!("{count} ready"), || {
+            let pods = self.pods();
+            let waits = pods.iter().find(|it| condition(it, "Ready").is_none());
+            match waits {
+                None if pods.len() == count => Ok(()),
+                None => Err(format!("{} pods", pods.len())),
+                Some(pod) => Err(pod["status"].to_string()),
+            }
+        });
+    }
+
+    /// What the agents patched, whichever pod they ran in: plural and name, one for each patch that was taken.
+    pub(crate) fn patches(&self) -> Vec<(String, String)> {
+        let log = fs::read_to_string(self.variable("AUDIT_LOG")).unwrap();
+        let lines = log.lines().filter(|it| it.contains(USER));
+        let entries = lines.filter_map(|it| serde_json::from_str::<Value>(it).ok());
+        let taken = entries.filter(|it| {
+            let code = it["responseStatus"]["code"].as_u64().unwrap_or(0);
+            it["user"]["username"] == USER
+                && it["verb"] == "patch"
+                && it["stage"] == "ResponseComplete"
+                && code < 300
+        });
+        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+        taken
+            .map(|it| {
+                let object = &it["objectRef"];
+                (text(&object["resource"]), text(&object["name"]))
+            })
+            .collect()
     }
 
     /// What the agent in this pod asked of the API server: group, resource and verb. None was refused.

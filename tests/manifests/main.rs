@@ -127,7 +127,8 @@ fn metrics(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn the_dashboard_and_the_alerts_name_metrics_that_exist() {
-    let source = read("src/metrics.rs");
+    let source = ["mod", "channel", "system"].map(|it| read(&format!("src/metrics/{it}.rs")));
+    let source = source.concat();
     for file in [
         "manifests/components/dashboard/kubernetes-agent.json",
         "manifests/components/alerts/prometheusrule.yaml",

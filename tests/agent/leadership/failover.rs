@@ -5,12 +5,29 @@ use std::time::{Duration, Instant};
 use super::{World, leads, quick, readiness};
 use crate::common::eventually;
 use crate::common::wire::Wire;
-use sandbox::apiserver::{Effect, Fault};
+use sandbox::apiserver::{ApiServer, Effect, Fault};
 use sandbox::backend::NewAction;
 use serde_json::json;
 
 /// What is promised of a standby, whatever became of the leader.
 const PROMISED: Duration = Duration::from_secs(20);
+
+impl World {
+    /// An action under way: an eviction that is asked for again and again.
+    fn endless_eviction(&self, server: &ApiServer) -> String {
+        self.cluster.deploy("web", 1);
+        let name = self.cluster.pods()[0]["metadata"]["name"].clone();
+        server.set_fault(Fault::status("create", "pods/eviction", 429));
+        let params =
+            json!({"namespace": self.cluster.namespace(), "name": name, "timeout_seconds": 600});
+        let eviction = NewAction::new("evict_pod", params);
+        let id = self.backend.create_action(&eviction).unwrap().id;
+        eventually("it is under way", || {
+            server.audit().count("create", "pods/eviction") > 0
+        });
+        id
+    }
+}
 
 #[test]
 fn a_leader_that_ends_in_order_hands_over_at_once() {
@@ -119,16 +136,8 @@ fn who_cannot_renew_the_lease_writes_nothing_more() {
     };
     let setup = world.replica("first");
     let mut agent = world.leader(&setup);
-    // An action under way: an eviction that is asked for again and again.
-    world.cluster.deploy("web", 1);
-    let name = world.cluster.pods()[0]["metadata"]["name"].clone();
-    server.set_fault(Fault::status("create", "pods/eviction", 429));
-    let params =
-        json!({"namespace": world.cluster.namespace(), "name": name, "timeout_seconds": 600});
-    let eviction = NewAction::new("evict_pod", params);
-    let waiting = world.backend.create_action(&eviction).unwrap().id;
+    let waiting = world.endless_eviction(server);
     let asked = || server.audit().count("create", "pods/eviction");
-    eventually("it is under way", || asked() > 0);
     server.set_fault(Fault::on("update", "leases", Effect::Hang));
     eventually("it leads no more", || !leads(&agent));
     server.set_fault(Fault::status("update", "leases", 500));
@@ -155,5 +164,35 @@ fn who_cannot_renew_the_lease_writes_nothing_more() {
     eventually("it leads again", || leads(&agent));
     eventually("and acts", || world.backend.result(&id).is_some());
     agent.stop();
+    world.backend.assert_no_violations();
+}
+
+#[test]
+fn what_a_killed_leader_had_begun_it_observes_as_a_standby() {
+    let world = World::start();
+    let Some(server) = world.cluster.simulated() else {
+        return;
+    };
+    let (first, second) = (world.replica("first"), world.replica("second"));
+    let mut killed = world.leader(&first);
+    let mut standby = world.standby(&second);
+    let begun = world.endless_eviction(server);
+    killed.signal("KILL");
+    killed.wait();
+    eventually("the other leads", || leads(&standby));
+    assert_eq!(world.actor(&world.acts("v1")), "second");
+    assert!(world.backend.result(&begun).is_none());
+
+    let mut back = world.standby(&first);
+    eventually("its result", || world.backend.result(&begun).is_some());
+    let result = world.backend.result(&begun).unwrap();
+    assert_eq!(
+        (&result["status"], &result["reason"]),
+        (&json!("interrupted"), &json!("restarted")),
+        "{result:#}"
+    );
+    assert!(!leads(&back));
+    back.stop();
+    standby.stop();
     world.backend.assert_no_violations();
 }
