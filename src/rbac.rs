@@ -226,12 +226,14 @@ pub const RULES: [Rule; 23] = [
         &["create"],
         false,
         "the Lease, should somebody delete it; a name cannot bound a creation",
-    ),
+    )
+    .or_else("a Lease that is gone stays gone, and every replica acts"),
     own(
         &["get", "update", "watch"],
         true,
         "holding and renewing the Lease, and seeing that it is free",
-    ),
+    )
+    .or_else("every replica acts, so that there may be but one"),
 ];
 
 const fn read(
