@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::{assert_ended, hold};
+use crate::common::agent::Setup;
 use crate::common::drain::Scene;
 use crate::common::eventually;
 
@@ -64,5 +65,46 @@ fn a_drain_in_vain_restores_the_node_or_not_as_it_is_told() {
         assert_ended(&scene.result(&id), "succeeded", &Value::Null);
     });
     agent.stop();
+    scene.backend.assert_no_violations();
+}
+
+/// How often the agent changed a node or a pod, evictions among it.
+fn changes(scene: &Scene) -> usize {
+    let writes = scene.cluster.writes().into_iter();
+    let touched = |it: &str| it.starts_with("nodes") || it.starts_with("pods");
+    writes.filter(|it| touched(&it.resource)).count()
+}
+
+#[test]
+fn a_plan_names_the_budget_that_would_hold_it_and_writes_nothing() {
+    let scene = Scene::new();
+    hold(&scene);
+    let before = changes(&scene);
+    let pod = scene.pods_on_node().remove(0);
+    let evict = scene.evict_params(pod["metadata"]["name"].as_str().unwrap(), &json!({}));
+    let drain = scene.drain_params(&json!({}));
+    let is_held = |plan: &Value, of: &Value| {
+        assert_ended(plan, "succeeded", &Value::Null);
+        assert_eq!(of["would"], "wait_for_budget", "{plan:#}");
+        assert_eq!(of["budget"]["budgets"], json!(["web"]));
+        let numbers = (&of["budget"]["needs"], &of["budget"]["has"]);
+        assert_eq!(numbers, (&json!(1), &json!(1)));
+    };
+    let plans = |dry_run: bool| {
+        let plan = scene.result(&scene.issue("evict_pod", &evict, dry_run));
+        is_held(&plan, &plan["details"]["plan"][0]);
+        let plan = scene.result(&scene.issue("drain_node", &drain, dry_run));
+        is_held(&plan, &plan["details"]["pods"][0]);
+    };
+    // By the envelope, and by the agent's own DRY_RUN.
+    let mut agent = scene.agent();
+    plans(true);
+    agent.stop();
+    let observing = Setup::new(scene.cluster.kubeconfig(), &scene.backend);
+    let mut agent = observing.with("DRY_RUN", "true").start();
+    plans(false);
+    agent.stop();
+    assert_eq!(changes(&scene), before);
+    assert!(!scene.is_cordoned());
     scene.backend.assert_no_violations();
 }

@@ -32,10 +32,11 @@ fn a_thousand_actions_are_done_four_at_a_time() {
             open => Err(format!("{open} are open")),
         }
     });
-    println!(
-        "at most {most} in progress; {early} bytes after a hundred, {} after a thousand",
-        memory()
-    );
+    let late = memory();
+    println!("at most {most} in progress; {early} bytes after a hundred, {late} after a thousand");
+    assert!(late - early < f64::from(4 << 20), "flat within 4 MiB");
+    let at_once = at_once(&agent.log());
+    assert_eq!(at_once, 4, "as many as there are workers, and no more");
     // Four at work, the queue of 64, and what waits for the backend to take its result.
     assert!(most <= 64 + 4 + 64, "{most}");
     for action in world.backend.actions() {
@@ -46,4 +47,21 @@ fn a_thousand_actions_are_done_four_at_a_time() {
     world.assert_none_twice();
     agent.stop();
     world.backend.assert_no_violations();
+}
+
+/// How many actions were carried out at once, as the log tells of their beginnings and ends.
+fn at_once(log: &str) -> i32 {
+    let (mut now, mut most) = (0, 0);
+    for line in log
+        .lines()
+        .filter(|it| it.contains(" - actuator - INFO - "))
+    {
+        if line.contains("Executing action ") {
+            now += 1;
+        } else if line.contains(" succeeded: ") {
+            now -= 1;
+        }
+        most = most.max(now);
+    }
+    most
 }

@@ -99,6 +99,7 @@ fn a_hostile_handshake_is_given_up() {
         .set_fault(Endpoint::WebSocket, Fault::status(500));
     let mut agent = world.setup.start();
     agent.logged("answered 500");
+    let resident = agent.resident_bytes();
     for (fault, logged) in cases {
         let before = agent.log().len();
         world.backend.set_fault(Endpoint::WebSocket, fault.clone());
@@ -121,6 +122,9 @@ fn a_hostile_handshake_is_given_up() {
         "{:?}",
         began.elapsed()
     );
+    let grown = agent.resident_bytes().saturating_sub(resident);
+    println!("resident memory grew by {} KiB", grown >> 10);
+    assert!(grown < GROWTH, "{grown}");
     world.backend.clear_faults();
     world.connected();
     agent.stop();
