@@ -283,6 +283,20 @@ fn a_backend_that_is_down() {
 }
 
 #[test]
+fn a_backend_that_answers_nothing_good() {
+    let world = World::new();
+    let fault = sandbox::backend::Fault::status(503);
+    let endpoint = sandbox::backend::Endpoint::Actions;
+    world.backend.set_fault(endpoint, fault);
+    check(&world.setup).fails(
+        &["backend"],
+        &["api_key", "cluster_id"],
+        "503",
+        "what stands before it",
+    );
+}
+
+#[test]
 fn a_websocket_that_a_proxy_blocks() {
     // It tunnels to one name and not to the other.
     let proxy = proxy("127.0.0.1:");
