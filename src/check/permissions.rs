@@ -17,21 +17,19 @@ pub(super) const ALL: &str = "permissions";
 /// A line for each permission. Returns the labels of the resources of which one is missing.
 pub(super) fn look(config: &Config, kube: &Client, sink: &Sink) -> BTreeSet<String> {
     let policy = &config.policy.policy;
-    let own = config.own_pod.as_ref();
-    let own_name = own.and_then(|(_, pod)| of_deployment(pod));
+    let election = config.leader_election.as_ref();
     let mut denied = BTreeSet::new();
     let mut lines = Vec::new();
     for rule in rbac::rules(&policy.allowed_actions, policy.dry_run) {
         for access in accesses(rule) {
-            let scope = match (rule.role, own, own_name) {
-                (Role::Read | Role::Write, ..) => Scope::default(),
-                (Role::Own, Some((namespace, _)), Some(name)) => Scope {
-                    namespace: Some(namespace),
-                    name: rule.own_name.then_some(name),
+            let scope = match (rule.role, election) {
+                (Role::Read | Role::Write, _) => Scope::default(),
+                (Role::Own, Some(it)) => Scope {
+                    namespace: Some(&it.namespace),
+                    name: rule.own_name.then_some(it.lease.as_str()),
                 },
-                (Role::Own, ..) => {
-                    let why = "POD_NAMESPACE and POD_NAME do not name a pod of a deployment";
-                    lines.push((access, rule, Answer::Skipped(why)));
+                (Role::Own, None) => {
+                    lines.push((access, rule, Answer::Skipped("there is no leader election")));
                     continue;
                 }
             };
@@ -123,12 +121,6 @@ fn unanswered(err: &Error) -> Line {
     )
 }
 
-/// The name of the deployment that a pod is of, by the form of the pod's name: the agent's Lease has it too.
-fn of_deployment(pod: &str) -> Option<&str> {
-    let (rest, _) = pod.rsplit_once('-')?;
-    rest.rsplit_once('-').map(|(name, _)| name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,11 +162,5 @@ mod tests {
             .collect();
         let distinct: BTreeSet<_> = names.iter().collect();
         assert_eq!(distinct.len(), names.len());
-    }
-
-    #[test]
-    fn the_deployment_is_known_by_its_pod() {
-        assert_eq!(of_deployment("ml-agent-7c9d8f6b5-x2x4z"), Some("ml-agent"));
-        assert_eq!(of_deployment("laptop"), None);
     }
 }

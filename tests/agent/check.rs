@@ -39,7 +39,7 @@ impl World {
         .unwrap();
         let setup = Setup::new(cluster.kubeconfig(), &backend)
             .with("POD_NAMESPACE", "kube-system")
-            .with("POD_NAME", "ml-agent-7c9d8f6b5-x2x4z");
+            .with("LEADER_ELECTION", "true");
         let setup = trusting(setup, &authority);
         Self {
             cluster,

@@ -158,7 +158,12 @@ pub(crate) fn readme() -> String {
         };
         let needs = match actions(rule) {
             Some(names) if names.len() == all.len() => "every action".to_owned(),
-            _ => rule.needs.iter().map(|it| need(*it)).collect::<Vec<_>>().join(", "),
+            _ => rule
+                .needs
+                .iter()
+                .map(|it| need(*it))
+                .collect::<Vec<_>>()
+                .join(", "),
         };
         let _ = writeln!(
             text,
