@@ -3,36 +3,26 @@
 //! The one call that is made is a list of waiting actions: it claims nothing, and no run of the agent is registered or
 //! replaced by it.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection};
-use time::OffsetDateTime;
 use ureq::http::Method;
 
-use super::certificate::Certificate;
-use super::clock;
-use super::report::Line;
-use super::{Sink, remedy};
+use super::report::{Line, Outcome};
+use super::{Sink, clock, tls};
 use crate::backend::Client;
 use crate::backend::client::{Body, Call, segment};
 use crate::backend::retry::Failure;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::net::tls;
 use crate::websocket::dial::{DialError, dial};
 use crate::websocket::waker::Waiter;
 
-/// The handshake, and the call, each.
+/// The call.
 const ANSWER: Duration = Duration::from_secs(8);
-/// A certificate that ends sooner should be renewed by now.
-const RENEWAL_DAYS: i64 = 14;
 
 const REACHED: &str = "backend";
-const CERTIFICATE: &str = "backend_certificate";
+pub(super) const CERTIFICATE: &str = "backend_certificate";
 const KEY: &str = "api_key";
 const CLUSTER: &str = "cluster_id";
 const CLOCK: &str = "clock_backend";
@@ -57,12 +47,12 @@ pub(super) fn look(config: &Config, waiter: &Waiter<'_>, sink: &Sink) {
     });
     let took = began.elapsed().as_millis();
     let found = format!("{} can be reached{way} in {took} ms", authority(config));
-    sink.tell(Line::ok(REACHED, found));
     if url.is_secure() {
-        let line = secure(config, socket);
-        let is_proven = line.outcome != super::Outcome::Failed;
+        let line = tls::look(config, socket);
+        let is_proven = line.outcome != Outcome::Failed;
         sink.tell(line);
         if !is_proven {
+            sink.tell(Line::ok(REACHED, found));
             return sink.skip(
                 &LINES,
                 "nothing is sent to a backend that does not prove itself",
@@ -74,7 +64,7 @@ pub(super) fn look(config: &Config, waiter: &Waiter<'_>, sink: &Sink) {
             "BACKEND_URL is http, there is none",
         ));
     }
-    call(config, sink);
+    call(config, found, sink);
 }
 
 fn authority(config: &Config) -> String {
@@ -100,106 +90,7 @@ pub(super) fn reaching(err: &DialError) -> String {
     text.to_owned()
 }
 
-/// The handshake, as the agent makes it, and what the server has shown.
-fn secure(config: &Config, socket: TcpStream) -> Line {
-    let url = &config.backend_url;
-    let tls = tls::client_config(config.backend_ca.as_deref()).map_err(io::Error::other);
-    let shown = tls.and_then(|tls| handshake(tls, url.host(), socket));
-    match shown {
-        Ok(certificate) => judge(certificate, OffsetDateTime::now_utc()),
-        Err(err) => Line::failed(
-            CERTIFICATE,
-            format!("TLS: {err}"),
-            remedy::tls(&err, config.backend_ca.is_some()),
-        ),
-    }
-}
-
-fn handshake(
-    tls: Arc<ClientConfig>,
-    host: &str,
-    socket: TcpStream,
-) -> io::Result<Option<Certificate>> {
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let mut connection = ClientConnection::new(tls, name).map_err(io::Error::other)?;
-    let mut socket = Bounded::new(socket, Instant::now() + ANSWER)?;
-    while connection.is_handshaking() {
-        connection.complete_io(&mut socket)?;
-    }
-    let chain = connection.peer_certificates().unwrap_or_default();
-    Ok(chain.first().and_then(|it| Certificate::read(it)))
-}
-
-fn judge(certificate: Option<Certificate>, now: OffsetDateTime) -> Line {
-    let Some(it) = certificate else {
-        return Line::ok(CERTIFICATE, "it is trusted");
-    };
-    let days = (it.until - now).whole_days();
-    let quoted = |name: &str| {
-        if name.is_empty() {
-            "no common name".to_owned()
-        } else {
-            format!("{name:?}")
-        }
-    };
-    let found = format!(
-        "of {}, issued by {}, is trusted until {}, {days} more days",
-        quoted(&it.subject),
-        quoted(&it.issuer),
-        it.until.date()
-    );
-    if days < RENEWAL_DAYS {
-        let remedy = "have the backend's certificate renewed before it ends";
-        return Line::warning(CERTIFICATE, found, remedy);
-    }
-    Line::ok(CERTIFICATE, found)
-}
-
-/// A socket that is given up at a time, however slowly the other side speaks.
-struct Bounded {
-    socket: TcpStream,
-    until: Instant,
-}
-
-impl Bounded {
-    fn new(socket: TcpStream, until: Instant) -> io::Result<Self> {
-        socket.set_nonblocking(false)?;
-        Ok(Self { socket, until })
-    }
-
-    fn left(&self) -> io::Result<Option<Duration>> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
-        }
-        Ok(Some(left))
-    }
-}
-
-impl Read for Bounded {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(self.left()?)?;
-        self.socket.read(buf).map_err(|err| match err.kind() {
-            io::ErrorKind::WouldBlock => {
-                io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
-            }
-            _ => err,
-        })
-    }
-}
-
-impl Write for Bounded {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(self.left()?)?;
-        self.socket.write(buf)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn call(config: &Config, sink: &Sink) {
+fn call(config: &Config, found: String, sink: &Sink) {
     let client = Metrics::new()
         .map_err(|err| err.to_string())
         .and_then(|it| {
@@ -229,92 +120,68 @@ fn call(config: &Config, sink: &Sink) {
         deadline: ANSWER,
         success: &[200, 204],
     });
-    let (key, cluster) = access(answer.map(drop), &config.cluster_id);
-    sink.tell(key);
-    sink.tell(cluster);
+    for line in judge(answer.map(drop), found, &config.cluster_id) {
+        sink.tell(line);
+    }
     sink.tell(clock::judge(CLOCK, "the backend", client.clock_offset_ms()));
 }
 
-/// What the answer to the list says of the API key and of the cluster id.
-fn access(answer: Result<(), Failure>, cluster_id: &str) -> (Line, Line) {
-    let no_cluster = |why: &str| Line::skipped(CLUSTER, why);
-    let Err(failure) = answer else {
-        return (
-            Line::ok(KEY, "the backend accepts it"),
+/// What the answer to the list says of the backend, of the API key and of the cluster id. `found` is what is known of
+/// the backend by then.
+fn judge(answer: Result<(), Failure>, found: String, cluster_id: &str) -> Vec<Line> {
+    let accepted = Line::ok(KEY, "the backend accepts it");
+    match answer {
+        Ok(()) => vec![
+            Line::ok(REACHED, found),
+            accepted,
             Line::ok(CLUSTER, format!("the backend knows {cluster_id:?}")),
-        );
-    };
-    match failure {
-        Failure::Unauthorized { code: 403, .. } => (
-            Line::ok(KEY, "the backend accepts it"),
+        ],
+        Err(Failure::Unauthorized { code: 403, .. }) => vec![
+            Line::ok(REACHED, found),
+            accepted,
             Line::failed(
                 CLUSTER,
                 format!("403: the API key does not cover the cluster {cluster_id:?}"),
                 "set CLUSTER_ID (the chart's value cluster.id) to the name under which the backend knows this cluster, \
                  or have it give out a key for this one",
             ),
-        ),
-        Failure::Unauthorized { code, .. } => (
+        ],
+        Err(Failure::Unauthorized { code, .. }) => vec![
+            Line::ok(REACHED, found),
             Line::failed(
                 KEY,
                 format!("{code}: the backend does not accept it"),
                 "put the backend's present key into the secret agent-credentials (api-key); a file that changes is \
                  read again without a restart",
             ),
-            no_cluster("the backend answers no one without a key"),
-        ),
-        Failure::Refused { code, why } => (
-            Line::failed(
-                KEY,
-                format!("the backend answers {code}: {why}"),
-                "look at BACKEND_URL: it must be what stands before /v1, with its path and no more",
-            ),
-            no_cluster("the backend does not answer as it should"),
-        ),
-        Failure::Transient { why, .. } => (
-            Line::failed(
-                KEY,
-                format!("the backend does not answer: {why}"),
-                "look at the backend and at what stands before it; the agent tries again by itself",
-            ),
-            no_cluster("the backend does not answer"),
-        ),
-        failure @ (Failure::Garbled(_) | Failure::TooLarge) => (
-            Line::failed(
-                KEY,
-                failure.to_string(),
-                "look at BACKEND_URL: something else than the backend answers there, such as a proxy's login page",
-            ),
-            no_cluster("the backend does not answer as it should"),
-        ),
+            Line::skipped(CLUSTER, "the backend answers nobody without a key"),
+        ],
+        Err(failure) => {
+            let todo = match &failure {
+                Failure::Refused { .. } => {
+                    "look at BACKEND_URL: it must be what stands before /v1, with its path and no more"
+                }
+                Failure::Garbled(_) | Failure::TooLarge => {
+                    "look at BACKEND_URL: something else than the backend answers there, such as a proxy's login page"
+                }
+                Failure::Transient { .. } | Failure::Unauthorized { .. } => {
+                    "look at the backend and at what stands before it; the agent tries again by itself"
+                }
+            };
+            let found = format!("{found}, but not used: {failure}");
+            let why = "the backend does not answer as it should";
+            vec![
+                Line::failed(REACHED, found, todo),
+                Line::skipped(KEY, why),
+                Line::skipped(CLUSTER, why),
+            ]
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::report::Outcome;
-    use time::macros::datetime;
-
-    #[test]
-    fn a_certificate_is_judged_by_the_days_that_are_left() {
-        let certificate = |until| {
-            Some(Certificate {
-                subject: "backend.example".to_owned(),
-                issuer: String::new(),
-                until,
-            })
-        };
-        let now = datetime!(2026-01-01 00:00:00 UTC);
-        let line = judge(certificate(datetime!(2026-03-01 00:00:01 UTC)), now);
-        assert_eq!(line.outcome, Outcome::Ok);
-        assert_eq!(
-            line.found,
-            "of \"backend.example\", issued by no common name, is trusted until 2026-03-01, 59 more days"
-        );
-        let line = judge(certificate(datetime!(2026-01-14 00:00:00 UTC)), now);
-        assert_eq!(line.outcome, Outcome::Warning);
-    }
 
     #[test]
     fn the_answer_tells_the_key_from_the_cluster() {
@@ -324,13 +191,16 @@ mod tests {
         };
         let (ok, failed, skipped) = (Outcome::Ok, Outcome::Failed, Outcome::Skipped);
         for (answer, expected) in [
-            (Ok(()), (ok, ok)),
-            (Err(unauthorized(401)), (failed, skipped)),
-            (Err(unauthorized(403)), (ok, failed)),
-            (Err(Failure::TooLarge), (failed, skipped)),
+            (Ok(()), [ok, ok, ok]),
+            (Err(unauthorized(401)), [ok, failed, skipped]),
+            (Err(unauthorized(403)), [ok, ok, failed]),
+            (Err(Failure::TooLarge), [failed, skipped, skipped]),
         ] {
-            let (key, cluster) = access(answer.clone(), "c");
-            assert_eq!((key.outcome, cluster.outcome), expected, "{answer:?}");
+            let lines = judge(answer.clone(), String::new(), "c");
+            let outcomes: Vec<_> = lines.iter().map(|it| it.outcome).collect();
+            assert_eq!(outcomes, expected, "{answer:?}");
+            let names: Vec<_> = lines.iter().map(|it| it.name.as_str()).collect();
+            assert_eq!(names, [REACHED, KEY, CLUSTER]);
         }
     }
 }

@@ -14,6 +14,7 @@ mod remedy;
 pub mod report;
 mod settings;
 mod state_dir;
+mod tls;
 mod websocket;
 
 use std::collections::BTreeSet;
@@ -30,7 +31,7 @@ use crate::metrics::Metrics;
 use crate::thread::STACK;
 use crate::thread::stop::{self, Stop};
 use crate::websocket::waker::{Waiter, Waker};
-use report::{Line, Outcome, Report};
+use report::{Line, Report};
 use settings::Settings;
 
 /// Everything ends within this, whatever does not answer.
@@ -192,7 +193,7 @@ fn gather(lines: &Receiver<(usize, Line)>, found: &mut [Vec<Line>]) {
     }
 }
 
-/// An area that did not come to its end says so in the first line that is missing.
+/// Puts the lines into their order. An area that did not come to its end says so in the first line that is missing.
 fn complete(area: &Area, lines: &mut Vec<Line>) {
     let seen = |name: &&&str| {
         let is = |it: &Line| it.name == **name;
@@ -212,10 +213,19 @@ fn complete(area: &Area, lines: &mut Vec<Line>) {
             Line::skipped(*name, "the one before did not come to its end")
         });
     }
+    lines.sort_by_key(|line| {
+        let name = if line.name.starts_with("permission") {
+            permissions::ALL
+        } else {
+            line.name.as_str()
+        };
+        area.lines.iter().position(|it| *it == name)
+    });
 }
 
 #[cfg(test)]
 mod tests {
+    use super::report::Outcome;
     use super::*;
 
     #[test]

@@ -17,19 +17,19 @@ pub(super) const ALL: &str = "permissions";
 /// A line for each permission. Returns the labels of the resources of which one is missing.
 pub(super) fn look(config: &Config, kube: &Client, sink: &Sink) -> BTreeSet<String> {
     let policy = &config.policy.policy;
+    let election = config.leader_election.as_ref();
     let mut denied = BTreeSet::new();
     let mut lines = Vec::new();
     for rule in rbac::rules(&policy.allowed_actions, policy.dry_run) {
         for access in accesses(rule) {
-            let scope = match (rule.role, &config.leader_election) {
+            let scope = match (rule.role, election) {
                 (Role::Read | Role::Write, _) => Scope::default(),
-                (Role::Own, Some(election)) => Scope {
-                    namespace: Some(&election.namespace),
-                    name: rule.own_name.then_some(&election.lease),
+                (Role::Own, Some(it)) => Scope {
+                    namespace: Some(&it.namespace),
+                    name: rule.own_name.then_some(it.lease.as_str()),
                 },
                 (Role::Own, None) => {
-                    let why = "LEADER_ELECTION is off";
-                    lines.push((access, rule, Answer::Skipped(why)));
+                    lines.push((access, rule, Answer::Skipped("there is no leader election")));
                     continue;
                 }
             };

@@ -39,7 +39,6 @@ impl World {
         .unwrap();
         let setup = Setup::new(cluster.kubeconfig(), &backend)
             .with("POD_NAMESPACE", "kube-system")
-            .with("POD_NAME", "ml-agent-7c9d8f6b5-x2x4z")
             .with("LEADER_ELECTION", "true");
         let setup = trusting(setup, &authority);
         Self {
@@ -280,6 +279,20 @@ fn a_backend_that_is_down() {
         ],
         "refused",
         "look whether the backend runs",
+    );
+}
+
+#[test]
+fn a_backend_that_answers_nothing_good() {
+    let world = World::new();
+    let fault = sandbox::backend::Fault::status(503);
+    let endpoint = sandbox::backend::Endpoint::Actions;
+    world.backend.set_fault(endpoint, fault);
+    check(&world.setup).fails(
+        &["backend"],
+        &["api_key", "cluster_id"],
+        "503",
+        "what stands before it",
     );
 }
 
