@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::World;
+use super::{World, start_leader, start_standby};
 use crate::common::{eventually, settles};
 use sandbox::backend::Kind;
 use serde_json::json;
@@ -54,15 +54,15 @@ fn a_handover_in_order_loses_and_repeats_none() {
         .slow_replica("first")
         .with("COLLECTION_INTERVAL", "3600");
     let second = world.slow_replica("second");
-    let mut leader = world.leader(&first);
+    let mut leader = start_leader(&first);
     eventually("the first collection", || {
         world.backend.sample_count(Kind::Node) >= 3
     });
-    let mut standby = world.standby(&second);
+    let mut standby = start_standby(&second);
     world.create_events(0..100);
     // A replica that begins now sees them all as new, and must learn that they are delivered.
     let third = world.slow_replica("third");
-    let mut late = world.standby(&third);
+    let mut late = start_standby(&third);
     leader.stop();
     world.create_events(100..150);
     world.all_arrive(150);
@@ -84,11 +84,11 @@ fn what_a_killed_leader_had_not_delivered_the_standby_delivers() {
     let world = World::start();
     let first = world.replica("first").with("COLLECTION_INTERVAL", "3600");
     let second = world.replica("second");
-    let mut leader = world.leader(&first);
+    let mut leader = start_leader(&first);
     eventually("the first collection", || {
         world.backend.sample_count(Kind::Node) >= 3
     });
-    let mut standby = world.standby(&second);
+    let mut standby = start_standby(&second);
     world.create_events(0..50);
     leader.signal("KILL");
     leader.wait();

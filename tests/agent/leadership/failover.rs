@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{World, leads, quick, readiness};
+use super::{World, leads, quick, readiness, start_leader, start_standby};
 use crate::common::eventually;
 use crate::common::wire::Wire;
 use sandbox::apiserver::{ApiServer, Effect, Fault};
@@ -33,8 +33,8 @@ impl World {
 fn a_leader_that_ends_in_order_hands_over_at_once() {
     let world = World::start();
     let (first, second) = (world.slow_replica("first"), world.slow_replica("second"));
-    let mut leader = world.leader(&first);
-    let mut standby = world.standby(&second);
+    let mut leader = start_leader(&first);
+    let mut standby = start_standby(&second);
     world.acts("v1");
     leader.stop();
     let ended = Instant::now();
@@ -57,8 +57,8 @@ fn a_leader_that_ends_in_order_hands_over_at_once() {
 fn a_standby_acts_soon_after_the_leader_was_killed() {
     let world = World::start();
     let (first, second) = (world.slow_replica("first"), world.slow_replica("second"));
-    let mut leader = world.leader(&first);
-    let mut standby = world.standby(&second);
+    let mut leader = start_leader(&first);
+    let mut standby = start_standby(&second);
     leader.signal("KILL");
     leader.wait();
     let killed = Instant::now();
@@ -73,12 +73,12 @@ fn a_standby_acts_soon_after_the_leader_was_killed() {
 fn a_leader_that_restarts_goes_on_at_once() {
     let world = World::start();
     let (first, second) = (world.slow_replica("first"), world.slow_replica("second"));
-    let mut leader = world.leader(&first);
-    let mut standby = world.standby(&second);
+    let mut leader = start_leader(&first);
+    let mut standby = start_standby(&second);
     leader.signal("KILL");
     leader.wait();
     let restarted = Instant::now();
-    let mut leader = world.leader(&first);
+    let mut leader = start_leader(&first);
     assert!(
         restarted.elapsed() < Duration::from_secs(10),
         "{:?}",
@@ -102,8 +102,8 @@ fn a_leader_that_is_cut_off_has_stopped_before_the_standby_acts() {
     let kubeconfig = wire.kubeconfig(world.cluster.kubeconfig(), folder.path());
     let first = quick(world.replica_at(&kubeconfig, "first"));
     let second = world.replica("second");
-    let mut leader = world.leader(&first);
-    let mut standby = world.standby(&second);
+    let mut leader = start_leader(&first);
+    let mut standby = start_standby(&second);
     assert_eq!(world.actor(&world.acts("v1")), "first");
     wire.cut();
     eventually("the other leads", || leads(&standby));
@@ -135,7 +135,7 @@ fn who_cannot_renew_the_lease_writes_nothing_more() {
         return;
     };
     let setup = world.replica("first");
-    let mut agent = world.leader(&setup);
+    let mut agent = start_leader(&setup);
     let waiting = world.endless_eviction(server);
     let asked = || server.audit().count("create", "pods/eviction");
     server.set_fault(Fault::on("update", "leases", Effect::Hang));
@@ -174,8 +174,8 @@ fn what_a_killed_leader_had_begun_it_observes_as_a_standby() {
         return;
     };
     let (first, second) = (world.replica("first"), world.replica("second"));
-    let mut killed = world.leader(&first);
-    let mut standby = world.standby(&second);
+    let mut killed = start_leader(&first);
+    let mut standby = start_standby(&second);
     let begun = world.endless_eviction(server);
     killed.signal("KILL");
     killed.wait();
@@ -183,7 +183,7 @@ fn what_a_killed_leader_had_begun_it_observes_as_a_standby() {
     assert_eq!(world.actor(&world.acts("v1")), "second");
     assert!(world.backend.result(&begun).is_none());
 
-    let mut back = world.standby(&first);
+    let mut back = start_standby(&first);
     eventually("its result", || world.backend.result(&begun).is_some());
     let result = world.backend.result(&begun).unwrap();
     assert_eq!(

@@ -60,22 +60,6 @@ impl World {
         self.cluster.api().get(&self.lease_path())
     }
 
-    /// Starts a replica and waits until it leads.
-    fn leader(&self, setup: &Setup) -> Agent {
-        let agent = setup.start();
-        eventually("it leads", || leads(&agent));
-        agent
-    }
-
-    /// Starts a replica beside a leader and waits until it is ready to take over.
-    fn standby(&self, setup: &Setup) -> Agent {
-        let agent = setup.start();
-        eventually("it stands by", || {
-            readiness(&agent).is_some_and(|it| it["leader"] == false)
-        });
-        agent
-    }
-
     /// An action that is one write: a label on a node.
     fn issue(&self, value: &str) -> String {
         let params = json!({
@@ -102,6 +86,22 @@ impl World {
         let action = self.backend.action(id).unwrap();
         action.claimed_by.expect("claimed").0
     }
+}
+
+/// Starts a replica and waits until it leads.
+fn start_leader(setup: &Setup) -> Agent {
+    let agent = setup.start();
+    eventually("it leads", || leads(&agent));
+    agent
+}
+
+/// Starts a replica beside a leader and waits until it is ready to take over.
+fn start_standby(setup: &Setup) -> Agent {
+    let agent = setup.start();
+    eventually("it stands by", || {
+        readiness(&agent).is_some_and(|it| it["leader"] == false)
+    });
+    agent
 }
 
 fn quick(setup: Setup) -> Setup {

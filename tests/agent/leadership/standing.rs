@@ -1,6 +1,6 @@
 //! Who leads and who stands by, and what each says of itself.
 
-use super::{World, leads, readiness};
+use super::{World, leads, readiness, start_leader, start_standby};
 use crate::common::eventually;
 use sandbox::backend::{Heartbeat, Kind};
 use serde_json::{Value, json};
@@ -25,8 +25,8 @@ fn last(world: &World, agent: &str) -> Option<Heartbeat> {
 fn one_leads_and_the_other_stands_by_ready() {
     let world = World::start();
     let (first, second) = (world.replica("first"), world.replica("second"));
-    let mut leader = world.leader(&first);
-    let mut standby = world.standby(&second);
+    let mut leader = start_leader(&first);
+    let mut standby = start_standby(&second);
 
     let holder = world.lease()["spec"]["holderIdentity"].clone();
     assert!(holder.as_str().unwrap().starts_with("first_"), "{holder}");
@@ -120,7 +120,7 @@ fn without_permission_an_agent_says_so_and_runs_alone() {
     };
     server.deny("", "leases");
     let setup = world.replica("alone");
-    let mut agent = world.leader(&setup);
+    let mut agent = start_leader(&setup);
     agent.logged("Leading without an election, since the agent may not use its lease: 403");
     world.acts("v1");
     eventually("the heartbeat says so", || {
@@ -143,7 +143,7 @@ fn switched_off_each_leads_and_none_asks_for_a_lease() {
     let world = World::start();
     let off = |name| world.replica(name).with("LEADER_ELECTION", "false");
     let (first, second) = (off("first"), off("second"));
-    let mut agents = [world.leader(&first), world.leader(&second)];
+    let mut agents = [start_leader(&first), start_leader(&second)];
     world.acts("v1");
     if let Some(server) = world.cluster.simulated() {
         let entries = server.audit().entries();
