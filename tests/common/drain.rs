@@ -109,14 +109,14 @@ impl Scene {
         for other in &self.others {
             self.cordon(other, true);
         }
-        // Their taints follow, and the scheduler after them.
-        eventually("the other nodes are cordoned", || {
+        // Their taints follow, and the scheduler after them. The node's own, of an earlier cordon, must be gone by
+        // then: a pod that is tried too early waits long for its next turn.
+        eventually("the other nodes are cordoned, and this one is not", || {
             let nodes = self.cluster.api().list("/api/v1/nodes");
-            nodes
-                .iter()
-                .filter(|it| it["spec"]["taints"].is_array())
-                .count()
-                >= self.others.len()
+            nodes.iter().all(|it| {
+                let is_tainted = it["spec"]["taints"].is_array();
+                is_tainted != (it["metadata"]["name"] == *self.node)
+            })
         });
         let before = self.ready();
         deploy();
