@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use ureq::http::{self, HeaderValue, Method, header};
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 
 use super::protocol::Problem;
 use super::retry::{Failure, retry_after};
@@ -16,6 +17,7 @@ use crate::config::key_file::Key;
 use crate::config::url::BackendUrl;
 use crate::metrics::Metrics;
 use crate::net::clock::ClockOffset;
+use crate::net::names::Names;
 use crate::net::proxy::ProxySettings;
 use crate::net::tls::certificates;
 use crate::secret::Secret;
@@ -96,7 +98,7 @@ impl Client {
             .input_buffer_size(16 << 10)
             .output_buffer_size(16 << 10)
             .build();
-        let agent = Mutex::new(config.new_agent());
+        let agent = Mutex::new(pool(&config));
         Ok(Self {
             url,
             key,
@@ -124,7 +126,7 @@ impl Client {
     /// Breaks every call under way. The next one connects anew.
     pub fn interrupt(&self) {
         let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *agent, self.config.new_agent()).shutdown();
+        std::mem::replace(&mut *agent, pool(&self.config)).shutdown();
     }
 
     /// The backend's clock less ours, as last measured.
@@ -281,6 +283,14 @@ impl Client {
     pub fn key_version(&self) -> u64 {
         self.key.version()
     }
+}
+
+fn pool(config: &ureq::config::Config) -> ureq::Agent {
+    ureq::Agent::with_parts(
+        config.clone(),
+        DefaultConnector::default(),
+        Names::default(),
+    )
 }
 
 fn within<B: ureq::AsSendBody>(

@@ -9,6 +9,7 @@ use prometheus::IntCounter;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{self, HeaderValue, header};
+use ureq::unversioned::transport::DefaultConnector;
 
 use super::credentials::Credentials;
 use super::fence::Fence;
@@ -18,6 +19,7 @@ use super::request::Target;
 use super::status::{Error, Status};
 use crate::metrics::Metrics;
 use crate::net::clock::ClockOffset;
+use crate::net::names::Names;
 use crate::secret::Secret;
 use crate::thread::stop::Stop;
 use crate::{USER_AGENT, thread};
@@ -395,7 +397,7 @@ impl Client {
 }
 
 fn agent(tls: ureq::tls::TlsConfig) -> ureq::Agent {
-    ureq::Agent::config_builder()
+    let config = ureq::Agent::config_builder()
         .tls_config(tls)
         // Traffic to the API server must never go through a proxy that the environment names.
         .proxy(None)
@@ -405,8 +407,8 @@ fn agent(tls: ureq::tls::TlsConfig) -> ureq::Agent {
         .timeout_resolve(Some(CONNECT))
         .input_buffer_size(INPUT_BUFFER)
         .output_buffer_size(OUTPUT_BUFFER)
-        .build()
-        .new_agent()
+        .build();
+    ureq::Agent::with_parts(config, DefaultConnector::default(), Names::default())
 }
 
 fn with<B: ureq::AsSendBody>(

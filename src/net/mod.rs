@@ -1,5 +1,6 @@
-//! What every connection to the backend has in common, over REST or WebSocket.
+//! What connections have in common, to the backend over REST or WebSocket, and to the API server.
 
 pub mod clock;
+pub mod names;
 pub mod proxy;
 pub mod tls;
