@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::GzDecoder;
 use flate2::{Compress, Compression, FlushCompress, Status};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::json::{Json, Sample};
 use super::protocol::{BatchHead, Identity};
 use crate::ids::uuid;
 use crate::timestamp;
@@ -49,7 +50,7 @@ pub struct Batcher {
     identity: Identity,
     sequence: Arc<Sequence>,
     size: usize,
-    json: Vec<u8>,
+    json: Json,
     id: String,
     seq: u64,
     count: u64,
@@ -68,7 +69,7 @@ impl Batcher {
             identity,
             sequence,
             size,
-            json: Vec::new(),
+            json: Json::default(),
             id: String::new(),
             seq: 0,
             count: 0,
@@ -95,18 +96,17 @@ impl Batcher {
     }
 
     /// Adds a sample. When the batch is full, call [`Batcher::take`].
-    pub fn add(&mut self, sample: &impl Serialize) {
+    pub fn add(&mut self, sample: &impl Sample) {
         if self.count == 0 {
             self.id = uuid();
             self.seq = self.sequence.next();
             self.began = timestamp::now();
             self.json.clear();
-            self.json.extend_from_slice(OPENING);
+            self.json.raw(OPENING);
         } else {
-            self.json.push(b',');
+            self.json.raw(",");
         }
-        // Writing plain data to memory does not fail.
-        let _ = serde_json::to_writer(&mut self.json, sample);
+        sample.write(&mut self.json);
         self.count += 1;
     }
 
@@ -140,7 +140,7 @@ impl Batcher {
             collected_at: self.cycle.as_ref().unwrap_or(&self.began).clone(),
         };
         close(&mut self.json, &head);
-        let body = self.zip.gzip(&self.json);
+        let body = self.zip.gzip(self.json.bytes());
         let samples = std::mem::take(&mut self.count);
         Some(Batch {
             id: head.batch_id,
@@ -153,15 +153,13 @@ impl Batcher {
 }
 
 /// The samples stand first: what the other members say is known only when the batch is taken.
-const OPENING: &[u8] = b"{\"samples\":[";
+const OPENING: &str = "{\"samples\":[";
 
 /// Ends the samples and adds the other members.
-fn close(json: &mut Vec<u8>, head: &BatchHead) {
-    json.extend_from_slice(b"],");
-    let brace = json.len();
-    // Writing plain data to memory does not fail.
-    let _ = serde_json::to_writer(&mut *json, head);
-    json.remove(brace);
+fn close(json: &mut Json, head: &BatchHead) {
+    let head = serde_json::to_string(head).unwrap_or_default();
+    json.raw("],");
+    json.raw(head.strip_prefix('{').unwrap_or("}"));
 }
 
 /// The two halves of a batch that was too large, each with an id and number of its own (protocol, section 2).
@@ -190,18 +188,17 @@ pub fn split(batch: &Batch, sequence: &Sequence) -> Option<[Batch; 2]> {
             seq: sequence.next(),
             ..head.clone()
         };
-        let mut json = OPENING.to_vec();
+        let mut json = Json::default();
+        json.raw(OPENING);
         for (at, sample) in samples.iter().enumerate() {
-            if at > 0 {
-                json.push(b',');
-            }
-            json.extend_from_slice(sample.get().as_bytes());
+            json.raw(if at > 0 { "," } else { "" });
+            json.raw(sample.get());
         }
         close(&mut json, &head);
         Batch {
             id: head.batch_id,
             seq: head.seq,
-            body: zip.gzip(&json),
+            body: zip.gzip(json.bytes()),
             samples: samples.len() as u64,
             receipt: batch.receipt.clone(),
         }

@@ -76,6 +76,11 @@ impl Buffer {
         self.bytes
     }
 
+    /// Batches that wait.
+    pub fn len(&self) -> usize {
+        self.batches.len()
+    }
+
     /// True if nothing waits.
     pub fn is_empty(&self) -> bool {
         self.batches.is_empty()

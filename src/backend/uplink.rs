@@ -192,9 +192,13 @@ impl Uplink {
             Err(failure) => self.failed(&mut state, batch, &failure, component),
         }
         self.publish(&state);
+        // This thread looks at the state next; the other one is needed only where more than that waits.
+        let more = state.buffer.len() > 1;
         drop(state);
         let _ = self.room.0.try_send(());
-        self.wake();
+        if more {
+            self.wake();
+        }
     }
 
     fn call(&self, batch: &Batch) -> Result<Vec<u8>, Failure> {
@@ -300,10 +304,9 @@ impl Uplink {
             .set(i64::try_from(state.buffer.bytes()).unwrap_or(i64::MAX));
     }
 
+    /// Wakes one thread that waits.
     fn wake(&self) {
-        for _ in 0..IN_FLIGHT {
-            let _ = self.news.0.try_send(());
-        }
+        let _ = self.news.0.try_send(());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

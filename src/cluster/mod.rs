@@ -9,11 +9,11 @@ pub mod text;
 pub mod uid;
 pub mod workload;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use hashbrown::HashMap;
 
 use crate::thread::stop::Stop;
 use node::Node;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::text::{Text, null_is_default};
 use super::uid::Uid;
@@ -135,7 +135,7 @@ impl PodObject<'_> {
 }
 
 /// Where a pod stands in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of the Kubernetes API")]
 pub enum Phase {
     Pending,
@@ -156,6 +156,17 @@ impl Phase {
         }
     }
 
+    /// The API's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Unknown => "Unknown",
+        }
+    }
+
     /// True once it uses nothing of its node any more.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed)
@@ -163,7 +174,7 @@ impl Phase {
 }
 
 /// A pod's quality of service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of the Kubernetes API")]
 pub enum Qos {
     Guaranteed,
@@ -178,6 +189,15 @@ impl Qos {
             Some("Burstable") => Some(Self::Burstable),
             Some("BestEffort") => Some(Self::BestEffort),
             _ => None,
+        }
+    }
+
+    /// The API's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guaranteed => "Guaranteed",
+            Self::Burstable => "Burstable",
+            Self::BestEffort => "BestEffort",
         }
     }
 }

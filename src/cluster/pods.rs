@@ -23,6 +23,8 @@ pub struct Pods {
     owners: Pool<Owner>,
     shapes: Pool<Shape>,
     generation: u32,
+    /// The slot after the one last found: lists of pods and of usage come in the same order.
+    next: usize,
 }
 
 impl Pods {
@@ -100,7 +102,11 @@ impl Pods {
 
     /// The pod of this name, if it was not yet reported in `cycle`; from now on it counts as reported.
     pub fn report(&mut self, namespace: &str, name: &str, cycle: u32) -> Option<&Pod> {
-        let slot = self.find(namespace, name)?;
+        let slot = match self.slots.get(self.next) {
+            Some(Some(pod)) if *pod.name == *name && *pod.namespace == *namespace => self.next,
+            _ => self.find(namespace, name)?,
+        };
+        self.next = slot + 1;
         let pod = self.slots[slot].as_mut()?;
         (std::mem::replace(&mut pod.cycle, cycle) != cycle).then_some(pod)
     }

@@ -41,11 +41,12 @@ impl Uid {
     }
 }
 
-impl fmt::Display for Uid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Uid {
+    /// Hands the text to `read`.
+    pub fn with_text<T>(&self, read: impl FnOnce(&str) -> T) -> T {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         match self {
-            Self::Other(text) => f.write_str(text),
+            Self::Other(text) => read(text),
             Self::Uuid(bytes) => {
                 let mut text = [b'-'; 36];
                 let mut at = 0;
@@ -57,9 +58,15 @@ impl fmt::Display for Uid {
                     text[at + 1] = HEX[usize::from(byte & 15)];
                     at += 2;
                 }
-                f.write_str(str::from_utf8(&text).unwrap_or_default())
+                read(str::from_utf8(&text).unwrap_or_default())
             }
         }
+    }
+}
+
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_text(|it| f.write_str(it))
     }
 }
 

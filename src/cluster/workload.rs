@@ -1,8 +1,8 @@
 //! Who owns a pod: the controller that a person would name, a deployment rather than its replica set.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use serde::Deserialize;
 
 use super::intern::Pool;

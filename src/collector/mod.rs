@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, after, select_biased};
 use log::{debug, info, warn};
-use serde::Deserialize;
-use serde_json::Result as JsonResult;
 
 use crate::backend::batch::{Batcher, Receipt};
 use crate::backend::uplink::Uplink;
@@ -26,7 +24,6 @@ use crate::cluster::node::Requested;
 use crate::cluster::{State, Store};
 use crate::health::{CLUSTER, Component, readable};
 use crate::kube::list::{Options, list};
-use crate::kube::stream::Source;
 use crate::kube::{self, Client, Resource};
 use crate::logging::COLLECTOR;
 use crate::metrics::Metrics;
@@ -280,18 +277,14 @@ impl Round<'_> {
     ) -> (u64, Option<String>) {
         let kube = Arc::clone(&self.collector.kube);
         let mut made = 0;
-        let outcome = list(
-            &kube,
-            resource,
-            METRICS_OPTIONS,
-            |source: &mut Source<'_>| -> JsonResult<()> {
-                if each(self, &MetricsObject::deserialize(source)?) {
+        let outcome = list(&kube, resource, METRICS_OPTIONS, |window| {
+            MetricsObject::read(window, |object| {
+                if each(self, object) {
                     made += 1;
                     self.flush_full();
                 }
-                Ok(())
-            },
-        );
+            })
+        });
         match outcome {
             Ok(_) => {
                 self.collector.store.touch();
@@ -371,10 +364,12 @@ impl Round<'_> {
     }
 }
 
-/// A failure half-way leaves the rest without usage for one cycle; better than a cycle that takes minutes.
+/// A failure half-way leaves the rest without usage for one cycle; better than a cycle that takes minutes. The Metrics
+/// API knows no pages: metrics-server answers all at once, whatever limit is asked for.
 const METRICS_OPTIONS: Options = Options {
     compressed: true,
     tries: 1,
+    page: None,
 };
 
 /// Sums up what the pods of each node ask for.

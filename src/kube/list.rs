@@ -8,7 +8,7 @@ use ureq::http;
 use super::client::{Call, Client, Deadlines, pause_after};
 use super::request::{self, Collection, Resource, Target};
 use super::status::Error;
-use super::stream::{Source, Stream};
+use super::stream::Stream;
 use crate::thread::backoff::Backoff;
 
 /// Items a page: client-go's own default. The server holds a page whole, we never do.
@@ -23,6 +23,8 @@ pub struct Options {
     pub compressed: bool,
     /// Tries of each page; 1 gives up at the first failure.
     pub tries: u32,
+    /// Objects a page; `None` asks for all at once.
+    pub page: Option<u32>,
 }
 
 impl Default for Options {
@@ -30,6 +32,7 @@ impl Default for Options {
         Self {
             compressed: false,
             tries: TRIES,
+            page: Some(PAGE),
         }
     }
 }
@@ -48,7 +51,7 @@ struct ListMeta {
     token: Option<String>,
 }
 
-/// Lists all objects of `collection`, handing each to `read`, and returns the version from which a watch goes on.
+/// Lists all objects of `collection`, handing each to `read` as [`Stream::next`] does, and returns the version from which a watch goes on.
 ///
 /// A page that breaks off is asked for again, so `read` may meet an object twice. A continue token that expired is
 /// returned as the error it is ([`Error::is_gone`]): the list must start anew.
@@ -56,7 +59,7 @@ pub fn list(
     client: &Client,
     collection: impl Into<Collection>,
     options: Options,
-    mut read: impl FnMut(&mut Source<'_>) -> serde_json::Result<()>,
+    mut read: impl FnMut(&[u8]) -> serde_json::Result<usize>,
 ) -> Result<String, Error> {
     let collection = collection.into();
     let mut token: Option<String> = None;
@@ -64,7 +67,7 @@ pub fn list(
     // version is the one from which nothing is missed.
     let mut version: Option<String> = None;
     loop {
-        let target = request::list(&collection, PAGE, token.as_deref());
+        let target = request::list(&collection, options.page, token.as_deref());
         let page = page(client, &collection.resource, &target, options, &mut read)?;
         version.get_or_insert(page.resource_version);
         token = page.token.filter(|it| !it.is_empty());
@@ -79,7 +82,7 @@ fn page(
     resource: &Resource,
     target: &Target,
     options: Options,
-    mut read: impl FnMut(&mut Source<'_>) -> serde_json::Result<()>,
+    mut read: impl FnMut(&[u8]) -> serde_json::Result<usize>,
 ) -> Result<ListMeta, Error> {
     let call = Call {
         method: http::Method::GET,

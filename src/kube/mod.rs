@@ -12,6 +12,7 @@ pub mod reflector;
 pub mod refusals;
 pub mod request;
 pub mod review;
+pub mod scan;
 pub mod status;
 pub mod stream;
 pub mod yaml;

@@ -16,9 +16,18 @@ impl Quantity {
             _ => (false, text),
         };
         let end = rest
-            .find(|it: char| !it.is_ascii_digit() && it != '.')
+            .bytes()
+            .position(|it| !it.is_ascii_digit() && it != b'.')
             .unwrap_or(rest.len());
         let (number, suffix) = rest.split_at(end);
+        if number.len() < SHORT && !number.is_empty() && !number.contains('.') {
+            // Nearly all: short whole numbers, whose digits fit half the bits.
+            let digits = number
+                .bytes()
+                .fold(0_i64, |sum, it| sum * 10 + i64::from(it - b'0'));
+            let nanos = Unit::parse(suffix)?.nanos(i128::from(digits), 0)?;
+            return Some(Self(if negative { -nanos } else { nanos }));
+        }
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
             return None;
@@ -29,12 +38,8 @@ impl Quantity {
                 .checked_mul(10)?
                 .checked_add(i128::from(digit - b'0'))?;
         }
-        let unit = Unit::parse(suffix)?;
         let decimals = i32::try_from(fraction.len()).ok()?;
-        let nanos = scale(
-            digits.checked_mul(unit.binary)?,
-            unit.decimal + 9 - decimals,
-        )?;
+        let nanos = Unit::parse(suffix)?.nanos(digits, decimals)?;
         Some(Self(if negative { -nanos } else { nanos }))
     }
 
@@ -45,6 +50,10 @@ impl Quantity {
 
     /// Whole units, rounded up as Kubernetes does: bytes of a memory quantity. Saturates.
     pub fn units(self) -> i64 {
+        if let Ok(nanos) = i64::try_from(self.0) {
+            // Machines divide 64 bits by themselves.
+            return nanos / NANO_64 + i64::from(nanos % NANO_64 > 0);
+        }
         let (whole, rest) = (self.0 / NANO, self.0 % NANO);
         let up = whole + i128::from(rest > 0);
         i64::try_from(up).unwrap_or(if up < 0 { i64::MIN } else { i64::MAX })
@@ -52,6 +61,9 @@ impl Quantity {
 }
 
 const NANO: i128 = 1_000_000_000;
+const NANO_64: i64 = 1_000_000_000;
+/// Fewer digits than 64 bits hold at least.
+const SHORT: usize = 19;
 
 struct Unit {
     binary: i128,
@@ -93,6 +105,15 @@ impl Unit {
                 })
             }
         }
+    }
+
+    /// Billionths of `digits`, of which the last `decimals` stand behind the point.
+    fn nanos(&self, digits: i128, decimals: i32) -> Option<i128> {
+        let exponent = self.decimal + 9 - decimals;
+        if exponent == 0 {
+            return digits.checked_mul(self.binary);
+        }
+        scale(digits.checked_mul(self.binary)?, exponent)
     }
 }
 
@@ -148,6 +169,10 @@ mod tests {
             ("128974848000m", 128_974_848),
             ("1m", 1),
             ("1n", 1),
+            ("-1", -1),
+            ("-1500m", -1),
+            ("999999999999999999n", 1_000_000_000),
+            ("9999999999999999999n", 10_000_000_000),
             ("8Ei", i64::MAX),
             ("1000E", i64::MAX),
         ] {

@@ -14,7 +14,7 @@ use super::client::{Call, Client, Deadlines, pause_after};
 use super::list::{self, list};
 use super::request::{self, Collection, Resource};
 use super::status::{Error, Status};
-use super::stream::Stream;
+use super::stream::{Stream, parse};
 use crate::health::Component;
 use crate::logging::COLLECTOR;
 use crate::thread::backoff::{Backoff, random_fraction};
@@ -146,13 +146,16 @@ fn relist<M: Mirror>(
     let mut version = None;
     for part in parts {
         let mut count = 0_u64;
-        let listed = list(client, part.clone(), list::Options::default(), |source| {
-            mirror.applied(M::Object::deserialize(source)?);
+        let listed = list(client, part.clone(), list::Options::default(), |window| {
+            let taken = parse(window, |source| {
+                mirror.applied(M::Object::deserialize(source)?);
+                Ok(())
+            })?;
             count += 1;
             if count.is_multiple_of(1000) {
                 component.beat();
             }
-            Ok(())
+            Ok(taken)
         })?;
         debug!(target: COLLECTOR, "Listed {count} {}", part.resource.label());
         version.get_or_insert(listed);
@@ -264,9 +267,11 @@ fn watch<M: Mirror>(
     let mut stream = Stream::new(body);
     loop {
         let mut absorbed = Absorbed::Nothing;
-        let came = stream.next(|source| {
-            absorbed = absorb(mirror, &Event::deserialize(source)?)?;
-            Ok(())
+        let came = stream.next(|window| {
+            parse(window, |source| {
+                absorbed = absorb(mirror, &Event::deserialize(source)?)?;
+                Ok(())
+            })
         })?;
         component.beat();
         mirror.alive();

@@ -163,12 +163,15 @@ impl Target {
     }
 }
 
-/// One page of a list: at most `limit` objects, after `token` where it is not the first.
+/// One page of a list: at most `limit` objects where there is a limit, after `token` where it is not the first.
 ///
 /// The resource version stays unset: "most recent", from etcd. With "0" the server ignores the limit and answers
 /// all at once (kube-rs issue 1748).
-pub fn list(collection: &Collection, limit: u32, token: Option<&str>) -> Target {
-    let target = collection.target().with("limit", &limit.to_string());
+pub fn list(collection: &Collection, limit: Option<u32>, token: Option<&str>) -> Target {
+    let target = match limit {
+        Some(limit) => collection.target().with("limit", &limit.to_string()),
+        None => collection.target(),
+    };
     match token {
         Some(token) => target.with("continue", token),
         None => target,
@@ -208,11 +211,16 @@ mod tests {
     #[test]
     fn a_list_leaves_the_resource_version_unset() {
         assert_eq!(
-            list(&Resource::PODS.into(), 500, None).as_str(),
+            list(&Resource::PODS.into(), Some(500), None).as_str(),
             "/api/v1/pods?limit=500"
         );
         assert_eq!(
-            list(&Resource::REPLICA_SETS.into(), 500, Some("eyJ2Ijoi/+=")).as_str(),
+            list(
+                &Resource::REPLICA_SETS.into(),
+                Some(500),
+                Some("eyJ2Ijoi/+=")
+            )
+            .as_str(),
             "/apis/apps/v1/replicasets?limit=500&continue=eyJ2Ijoi%2F%2B%3D"
         );
     }
@@ -221,7 +229,7 @@ mod tests {
     fn a_part_of_a_resource() {
         let on_node = Collection::from(Resource::PODS).with_fields("spec.nodeName=n-1".to_owned());
         assert_eq!(
-            list(&on_node, 500, None).as_str(),
+            list(&on_node, Some(500), None).as_str(),
             "/api/v1/pods?fieldSelector=spec.nodeName%3Dn-1&limit=500"
         );
         let budgets = Collection::from(Resource::BUDGETS).in_namespace("shop");

@@ -7,6 +7,7 @@
 
 use std::io::{self, Read};
 
+use serde::de::IgnoredAny;
 use serde_json::Deserializer;
 use serde_json::de::SliceRead;
 
@@ -19,6 +20,17 @@ const MAX_ENVELOPE: usize = 1 << 20;
 
 /// A deserializer over the window, from which a value may borrow its strings.
 pub type Source<'de> = Deserializer<SliceRead<'de>>;
+
+/// Parses the value at the start of `window` by serde_json; returns how many bytes it takes.
+pub fn parse(
+    window: &[u8],
+    read: impl FnOnce(&mut Source<'_>) -> serde_json::Result<()>,
+) -> serde_json::Result<usize> {
+    let mut source = Deserializer::from_slice(window);
+    read(&mut source)?;
+    // The only road to a deserializer's position is through its stream.
+    Ok(source.into_iter::<IgnoredAny>().byte_offset())
+}
 
 /// Why a stream ended early.
 #[derive(Debug)]
@@ -64,10 +76,11 @@ impl<R: Read> Stream<R> {
         }
     }
 
-    /// Hands the next value of a sequence (a watch) to `read`; false at the end.
+    /// Hands the next value of a sequence (a watch) to `read`, which gets bytes that begin with it and returns how
+    /// many it takes, or serde_json's error at their end where it takes more; false at the end.
     pub fn next(
         &mut self,
-        read: impl FnMut(&mut Source<'_>) -> serde_json::Result<()>,
+        read: impl FnMut(&[u8]) -> serde_json::Result<usize>,
     ) -> Result<bool, StreamError> {
         if self.peek_token(Wait::ForAny)?.is_none() {
             return Ok(false);
@@ -76,11 +89,11 @@ impl<R: Read> Stream<R> {
         Ok(true)
     }
 
-    /// Hands every element of the top-level array `items` to `read`, and returns all the rest of the object, with
-    /// `[]` in the place of the items.
+    /// Hands every element of the top-level array `items` to `read`, as [`Stream::next`] does, and returns all the
+    /// rest of the object, with `[]` in the place of the items.
     pub fn items(
         &mut self,
-        mut read: impl FnMut(&mut Source<'_>) -> serde_json::Result<()>,
+        mut read: impl FnMut(&[u8]) -> serde_json::Result<usize>,
     ) -> Result<Vec<u8>, StreamError> {
         let mut envelope = Envelope::default();
         loop {
@@ -105,7 +118,7 @@ impl<R: Read> Stream<R> {
     /// Reads elements up to the array's closing bracket, which stays in the window.
     fn elements(
         &mut self,
-        read: &mut impl FnMut(&mut Source<'_>) -> serde_json::Result<()>,
+        read: &mut impl FnMut(&[u8]) -> serde_json::Result<usize>,
     ) -> Result<(), StreamError> {
         loop {
             match self.peek_token(Wait::ForMuch)? {
@@ -121,14 +134,12 @@ impl<R: Read> Stream<R> {
     fn value(
         &mut self,
         wait: Wait,
-        mut read: impl FnMut(&mut Source<'_>) -> serde_json::Result<()>,
+        mut read: impl FnMut(&[u8]) -> serde_json::Result<usize>,
     ) -> Result<(), StreamError> {
         loop {
-            let mut source = Deserializer::from_slice(&self.window[self.start..self.end]);
-            match read(&mut source) {
-                Ok(()) => {
-                    // The only road to a deserializer's position is through its stream.
-                    self.start += source.into_iter::<serde::de::IgnoredAny>().byte_offset();
+            match read(&self.window[self.start..self.end]) {
+                Ok(taken) => {
+                    self.start += taken;
                     return Ok(());
                 }
                 Err(err) if err.is_eof() => {
@@ -289,9 +300,11 @@ mod tests {
 
     fn names(text: &str, step: usize) -> Result<(Vec<String>, String), StreamError> {
         let mut names = Vec::new();
-        let envelope = Stream::new(Pieces(text.as_bytes(), step)).items(|source| {
-            names.push(Item::deserialize(source)?.name.to_owned());
-            Ok(())
+        let envelope = Stream::new(Pieces(text.as_bytes(), step)).items(|window| {
+            parse(window, |source| {
+                names.push(Item::deserialize(source)?.name.to_owned());
+                Ok(())
+            })
         })?;
         Ok((names, String::from_utf8(envelope).unwrap()))
     }
@@ -361,9 +374,11 @@ mod tests {
         let mut stream = Stream::new(Pieces(b"{\"name\":\"a\"}\n{\"name\":\"b\"}\n", 4));
         let mut found = Vec::new();
         while stream
-            .next(|source| {
-                found.push(Item::deserialize(source)?.name.to_owned());
-                Ok(())
+            .next(|window| {
+                parse(window, |source| {
+                    found.push(Item::deserialize(source)?.name.to_owned());
+                    Ok(())
+                })
             })
             .unwrap()
         {}
@@ -374,7 +389,7 @@ mod tests {
     fn a_sequence_that_breaks_off_says_so() {
         let mut stream = Stream::new(Pieces(b"{\"name\":\"a", 4));
         assert!(matches!(
-            stream.next(|source| Item::deserialize(source).map(drop)),
+            stream.next(|window| parse(window, |source| Item::deserialize(source).map(drop))),
             Err(StreamError::Truncated)
         ));
     }

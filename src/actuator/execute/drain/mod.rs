@@ -22,6 +22,7 @@ use super::sight::Sight;
 use crate::actions::params::DrainNode;
 use crate::actuator::context::{Context, Ended};
 use crate::kube::list::{self, list};
+use crate::kube::stream::parse;
 use crate::kube::{Collection, Resource};
 use daemons::Daemons;
 use ending::Ending;
@@ -103,10 +104,11 @@ fn pods_of(it: &DrainNode, context: &Context<'_>) -> Result<Vec<Pod>, Ended> {
     let on_node =
         Collection::from(Resource::PODS).with_fields(format!("spec.nodeName={}", it.node));
     let mut pods: Vec<Pod> = Vec::new();
-    let listed = list(context.kube, on_node, list::Options::default(), |source| {
-        let pod = serde::Deserialize::deserialize(source)?;
-        pods.push(pod);
-        Ok(())
+    let listed = list(context.kube, on_node, list::Options::default(), |window| {
+        parse(window, |source| {
+            pods.push(serde::Deserialize::deserialize(source)?);
+            Ok(())
+        })
     });
     match listed {
         Ok(_) => {

@@ -1,13 +1,16 @@
 //! What the Metrics API says: PodMetrics and NodeMetrics of metrics.k8s.io/v1beta1.
 
+mod scanned;
+
 use serde::Deserialize;
 
 use crate::cluster::text::{Text, null_is_default};
 use crate::kube::quantity::Quantity;
+use crate::kube::stream::parse;
 use crate::timestamp;
 
 /// PodMetrics or NodeMetrics as the API writes them.
-#[derive(Deserialize)]
+#[derive(Deserialize, Debug, PartialEq)]
 pub struct MetricsObject<'a> {
     #[serde(borrow)]
     metadata: Meta<'a>,
@@ -21,7 +24,7 @@ pub struct MetricsObject<'a> {
     usage: Amounts<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Debug, Default, PartialEq)]
 struct Meta<'a> {
     #[serde(borrow)]
     name: Text<'a>,
@@ -29,7 +32,7 @@ struct Meta<'a> {
     namespace: Text<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Debug, PartialEq)]
 struct ContainerMetrics<'a> {
     #[serde(borrow)]
     name: Text<'a>,
@@ -37,7 +40,7 @@ struct ContainerMetrics<'a> {
     usage: Amounts<'a>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Debug, Default, PartialEq)]
 #[serde(default)]
 struct Amounts<'a> {
     #[serde(borrow)]
@@ -71,6 +74,18 @@ pub struct ContainerUsage<'a> {
 }
 
 impl<'a> MetricsObject<'a> {
+    /// Hands the object at the start of `window` to `each`; returns how many bytes it takes.
+    pub fn read(window: &[u8], each: impl FnOnce(&MetricsObject<'_>)) -> serde_json::Result<usize> {
+        if let Some((object, taken)) = scanned::object(window) {
+            each(&object);
+            return Ok(taken);
+        }
+        parse(window, |source| {
+            each(&MetricsObject::deserialize(source)?);
+            Ok(())
+        })
+    }
+
     /// The object's namespace, empty for a node, and name.
     pub fn key(&self) -> (&str, &str) {
         (&self.metadata.namespace, &self.metadata.name)

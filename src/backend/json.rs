@@ -1,0 +1,164 @@
+//! JSON text in the making, for samples: what is constant goes in as it stands, and only what might need it is looked
+//! through for escapes.
+
+use serde::Serialize;
+
+/// JSON text.
+#[derive(Debug, Default)]
+pub struct Json(Vec<u8>);
+
+/// Something that is written as one JSON value.
+pub trait Sample {
+    /// Appends it.
+    fn write(&self, json: &mut Json);
+}
+
+impl<T: Serialize> Sample for T {
+    fn write(&self, json: &mut Json) {
+        json.value(self);
+    }
+}
+
+impl Json {
+    /// The text so far.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Begins anew, with the same memory.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Appends text that is JSON as it stands.
+    pub fn raw(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// Appends a string.
+    pub fn string(&mut self, text: &str) {
+        if text
+            .bytes()
+            .any(|it| it < b' ' || matches!(it, b'"' | b'\\'))
+        {
+            return self.value(text);
+        }
+        self.0.push(b'"');
+        self.raw(text);
+        self.0.push(b'"');
+    }
+
+    /// Appends a string or `null`.
+    pub fn optional(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.string(text),
+            None => self.raw("null"),
+        }
+    }
+
+    /// Appends a whole number.
+    pub fn integer(&mut self, number: i64) {
+        if number < 0 {
+            self.0.push(b'-');
+        }
+        // The longest 64 bits are 20 digits.
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut rest = number.unsigned_abs();
+        while rest > 0 || at == digits.len() {
+            at -= 1;
+            digits[at] = digit(rest % 10);
+            rest /= 10;
+        }
+        self.0.extend_from_slice(&digits[at..]);
+    }
+
+    /// Appends millionths of a number, exactly: `2386041` as `2.386041`.
+    pub fn millionths(&mut self, number: i64) {
+        const MILLION: i64 = 1_000_000;
+        let (whole, mut rest) = (number / MILLION, (number % MILLION).unsigned_abs());
+        if number < 0 && whole == 0 {
+            self.0.push(b'-');
+        }
+        self.integer(whole);
+        if rest == 0 {
+            return;
+        }
+        let mut digits = *b".000000";
+        let mut end = digits.len();
+        for at in (1..digits.len()).rev() {
+            digits[at] = digit(rest % 10);
+            rest /= 10;
+        }
+        while digits[end - 1] == b'0' {
+            end -= 1;
+        }
+        self.0.extend_from_slice(&digits[..end]);
+    }
+
+    /// Appends any value by serde.
+    pub fn value(&mut self, value: &(impl Serialize + ?Sized)) {
+        // Writing plain data to memory does not fail.
+        let _ = serde_json::to_writer(&mut self.0, value);
+    }
+}
+
+/// A digit below ten as text.
+fn digit(number: u64) -> u8 {
+    b'0' + u8::try_from(number).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Json)) -> String {
+        let mut json = Json::default();
+        write(&mut json);
+        String::from_utf8(json.0).unwrap()
+    }
+
+    #[test]
+    fn strings_are_escaped_where_they_must_be() {
+        for text in [
+            "",
+            "web-7f9c",
+            "é\u{2028}\u{7f}",
+            "\"",
+            "\\",
+            "\n",
+            "\u{1}",
+            "a\tb",
+        ] {
+            let mut json = Json::default();
+            json.string(text);
+            assert_eq!(json.bytes(), serde_json::to_vec(text).unwrap(), "{text:?}");
+        }
+        assert_eq!(written(|it| it.optional(None)), "null");
+    }
+
+    #[test]
+    fn whole_numbers() {
+        for number in [0, 7, 10, -1, 1234, i64::MAX, i64::MIN] {
+            assert_eq!(written(|it| it.integer(number)), number.to_string());
+        }
+    }
+
+    #[test]
+    fn millicores_are_exact_to_the_nanocore() {
+        for (nanos, text) in [
+            (0, "0"),
+            (100_000_000, "100"),
+            (1, "0.000001"),
+            (-1, "-0.000001"),
+            (-1_500_000, "-1.5"),
+            (2_386_041, "2.386041"),
+            (123_456_789_012, "123456.789012"),
+            (1_500_000, "1.5"),
+            (i64::MAX, "9223372036854.775807"),
+            (i64::MIN, "-9223372036854.775808"),
+        ] {
+            assert_eq!(written(|it| it.millionths(nanos)), text);
+        }
+    }
+}
