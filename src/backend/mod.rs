@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod buffer;
 pub mod client;
+pub mod gzip;
 pub mod json;
 pub mod protocol;
 pub mod retry;

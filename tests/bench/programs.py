@@ -69,6 +69,14 @@ class Agent:
         out = subprocess.run([ROOT / "tests/size"], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout
         return cls(folder, ROOT / re.search(r"^(.*): \d+ bytes", out, re.M)[1])
 
+    def environment(self, backend, kubeconfig, state, interval):
+        """Its settings."""
+        return {
+            "BACKEND_URL": f"http://{backend}", "BACKEND_WS_URL": f"ws://{backend}/ws", "API_KEY": "benchmark" * 4,
+            "SECRET_KEY": "benchmark" * 4, "CLUSTER_ID": "benchmark", "KUBECONFIG": str(kubeconfig),
+            "STATE_DIR": str(state), "HTTP_PORT": "0", "COLLECTION_INTERVAL": str(interval),
+        }
+
     def measure(self, cluster, churn):
         """Its first collection, and one more after 1 % of the pods changed."""
         state = self.folder / "state"
@@ -76,11 +84,7 @@ class Agent:
         state.mkdir()
         sink = subprocess.Popen([sys.executable, HERE / "sink.py"], stdout=subprocess.PIPE, text=True)
         backend = f"127.0.0.1:{sink.stdout.readline().strip()}"
-        environment = {
-            "BACKEND_URL": f"http://{backend}", "BACKEND_WS_URL": f"ws://{backend}/ws", "API_KEY": "benchmark" * 4,
-            "SECRET_KEY": "benchmark" * 4, "CLUSTER_ID": "benchmark", "KUBECONFIG": str(cluster / "admin.kubeconfig"),
-            "STATE_DIR": str(state), "HTTP_PORT": "0", "COLLECTION_INTERVAL": str(self.INTERVAL),
-        }
+        environment = self.environment(backend, cluster / "admin.kubeconfig", state, self.INTERVAL)
         log = self.folder / "agent.log"
         with log.open("w") as out:
             busy, began = server(cluster), time.monotonic()

@@ -1,8 +1,13 @@
-"""A backend that takes everything and keeps nothing, in a process of its own: `python3 sink.py` prints its port."""
+"""A backend that takes everything, counts the samples and keeps nothing, in a process of its own: `python3 sink.py` prints its port."""
 
+import gzip
 import http.server
 import json
 import sys
+import threading
+
+COUNTS = {"pod": 0, "node": 0, "event": 0}
+LOCK = threading.Lock()
 
 
 class Sink(http.server.BaseHTTPRequestHandler):
@@ -12,7 +17,12 @@ class Sink(http.server.BaseHTTPRequestHandler):
 
     def answer(self, code, body=None):
         """Reads what was sent and answers."""
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        received = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path.endswith("/metrics"):
+            samples = gzip.decompress(received)
+            with LOCK:
+                for kind in COUNTS:
+                    COUNTS[kind] += samples.count(b'{"kind":"%s",' % kind.encode())
         text = json.dumps(body).encode() if body is not None else b""
         self.send_response(code)
         self.send_header("Content-Length", str(len(text)))
@@ -30,8 +40,11 @@ class Sink(http.server.BaseHTTPRequestHandler):
             self.answer(200, {"server_time": now, "pending_actions": 0})
 
     def do_GET(self):
-        """No actions."""
-        self.answer(204)
+        """No actions; the counts."""
+        if self.path == "/counts":
+            self.answer(200, COUNTS)
+        else:
+            self.answer(204)
 
     def do_DELETE(self):
         """Deregisters."""

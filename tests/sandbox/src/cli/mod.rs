@@ -1,7 +1,7 @@
 //! The sandbox's command line.
 //!
 //! - [`options`] reads it; [`demo`] is the command that is run when none is named.
-//! - [`alone`] is the backend without the rest.
+//! - [`alone`] is the backend without the rest, [`serve`] the API server.
 //! - [`agent`] finds the agent's binary and runs it as a process; [`life`] makes the cluster's events.
 //! - [`order`] has a running sandbox, found by [`running`], sign an action or settings of these [`params`].
 //! - [`table`] shows what arrives while it does, [`outcome`] sums it up and judges it.
@@ -17,6 +17,7 @@ mod order;
 mod outcome;
 mod params;
 mod running;
+mod serve;
 mod table;
 
 use std::ffi::OsString;
@@ -38,6 +39,7 @@ pub(crate) fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Ok(Command::Demo(options)) => demo::run(&options),
         Ok(Command::Backend { listen }) => alone::run(listen),
+        Ok(Command::Serve(options)) => serve::run(&options),
         Ok(Command::Act { action, backend }) => {
             Running::find(backend.as_deref()).and_then(|it| order::act(&action, &it))
         }

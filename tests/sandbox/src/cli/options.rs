@@ -18,6 +18,7 @@ Usage: sandbox [OPTION]...
        sandbox backend [--listen ADDRESS:PORT]
        sandbox action NAME [--PARAM VALUE]... [--dry-run] [--backend URL]
        sandbox settings [--NAME VALUE]... [--backend URL]
+       sandbox serve [--nodes N] [--pods N] [--interval S]
 
 `backend` is the reference backend alone, for an agent elsewhere: it prints what that one is to
 be started with, as JSON, and serves on a free port of 127.0.0.1 unless told otherwise.
@@ -28,6 +29,8 @@ be started with, as JSON, and serves on a free port of 127.0.0.1 unless told oth
 `settings` does so with remote settings, such as
   sandbox settings --collection-interval 30 --log-level debug
 Both take the sandbox or backend that was started last, or the one whose backend has this URL.
+`serve` starts the simulated API server alone, over TLS, says in a line of JSON where it is, and
+ends with its standard input; the usage of its pods moves each interval.
 
 Options:
   --nodes N      nodes of the cluster, 1 to 5000 (3)
@@ -53,6 +56,8 @@ pub(crate) enum Command {
         /// `--listen`
         listen: SocketAddr,
     },
+    /// `serve`
+    Serve(Options),
     /// `action`
     Act {
         /// What is to be done.
@@ -104,6 +109,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     if arguments.next_if(|it| it == "backend").is_some() {
         return backend(arguments);
     }
+    let serve = arguments.next_if(|it| it == "serve").is_some();
     let mut options = Options::default();
     let mut faults = Vec::new();
     while let Some(argument) = arguments.next() {
@@ -125,16 +131,16 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
             "--nodes" => options.nodes = number(1..=5_000).map_or(0, |it| it as usize),
             "--pods" => options.pods = number(0..=150_000).map_or(0, |it| it as usize),
             "--interval" => options.interval = number(1..=3_600).map(seconds).unwrap_or_default(),
-            "--seconds" => options.seconds = number(1..=86_400).map(seconds),
+            "--seconds" if !serve => options.seconds = number(1..=86_400).map(seconds),
             _ => faults.push(format!(
                 "{argument:?}: expected one of --nodes, --pods, --interval, --seconds and --help"
             )),
         }
     }
-    if faults.is_empty() {
-        Ok(Command::Demo(options))
-    } else {
-        Err(faults)
+    match (faults.is_empty(), serve) {
+        (true, false) => Ok(Command::Demo(options)),
+        (true, true) => Ok(Command::Serve(options)),
+        (false, _) => Err(faults),
     }
 }
 
@@ -186,7 +192,14 @@ mod tests {
             seconds: Some(Duration::from_secs(20)),
         };
         let line = "--nodes 10 --pods=400 --interval 2 --seconds=20";
-        assert_eq!(parsed(line), Ok(Command::Demo(options)));
+        assert_eq!(parsed(line), Ok(Command::Demo(options.clone())));
+        let options = Options {
+            seconds: None,
+            ..options
+        };
+        let line = "serve --nodes 10 --pods 400 --interval=2";
+        assert_eq!(parsed(line), Ok(Command::Serve(options)));
+        assert!(parsed("serve --seconds 5").is_err());
         assert_eq!(parsed("--nodes 10 --help"), Ok(Command::Help));
     }
 
