@@ -74,7 +74,7 @@ impl Batcher {
             count: 0,
             began: String::new(),
             cycle: None,
-            gzip: Gzip::new(),
+            gzip: Gzip::default(),
         }
     }
 
@@ -179,7 +179,7 @@ pub fn split(batch: &Batch, sequence: &Sequence) -> Option<[Batch; 2]> {
         .ok()?;
     let head: BatchHead = serde_json::from_str(&json).ok()?;
     let Samples { samples } = serde_json::from_str(&json).ok()?;
-    let mut gzip = Gzip::new();
+    let mut gzip = Gzip::default();
     let (left, right) = samples.split_at(samples.len() / 2);
     let mut half = |samples: &[&RawValue]| {
         let head = BatchHead {

@@ -136,7 +136,7 @@ pub struct Node {
     /// The list or watch that last brought it.
     pub(super) generation: u32,
     /// The collection that last reported it.
-    pub(crate) cycle: u32,
+    pub(crate) cycle: u16,
 }
 
 /// The status of a condition.

@@ -217,7 +217,7 @@ pub struct Shape {
 #[derive(Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the fields' names say it all")]
 pub struct ContainerShape {
-    pub name: Box<str>,
+    pub name: Arc<str>,
     pub cpu_request: Option<i64>,
     pub cpu_limit: Option<i64>,
     pub memory_request: Option<i64>,
@@ -256,10 +256,11 @@ pub struct Pod {
     pub qos: Option<Qos>,
     /// Whether its Ready condition is True.
     pub ready: bool,
-    /// The list or watch that last brought it.
-    pub(super) generation: u32,
-    /// The collection that last reported it.
-    pub(super) cycle: u32,
+    /// The list that last brought it, or the last one before the watch that did. Numbers come again only after more
+    /// lists than can fail in a row.
+    pub(super) generation: u16,
+    /// The collection that last reported it, each of which reports all.
+    pub(super) cycle: u16,
 }
 
 impl Pod {
@@ -294,9 +295,9 @@ impl Container<'_> {
         self.restart_policy.as_deref() == Some("Always")
     }
 
-    fn shape(&self) -> ContainerShape {
+    fn shape(&self, share: impl FnOnce(&str) -> Arc<str>) -> ContainerShape {
         ContainerShape {
-            name: (*self.name).into(),
+            name: share(&self.name),
             cpu_request: self.resources.requests.cpu(),
             cpu_limit: self.resources.limits.cpu(),
             memory_request: self.resources.requests.memory(),
@@ -306,14 +307,15 @@ impl Container<'_> {
 }
 
 impl Spec<'_> {
-    pub(super) fn shape(&self) -> Shape {
+    /// What its containers are; `share` gives the shared copy of a text.
+    pub(super) fn shape(&self, mut share: impl FnMut(&str) -> Arc<str>) -> Shape {
         let sidecars = self.init_containers.iter().filter(|it| it.is_sidecar());
         Shape {
             containers: self
                 .containers
                 .iter()
                 .chain(sidecars)
-                .map(|it| it.shape())
+                .map(|it| it.shape(&mut share))
                 .collect(),
             requested_cpu: self.requested(|it| it.cpu()),
             requested_memory: self.requested(|it| it.memory()),
@@ -398,7 +400,9 @@ mod tests {
     use super::*;
 
     fn spec(text: &str) -> Shape {
-        serde_json::from_str::<Spec<'_>>(text).unwrap().shape()
+        serde_json::from_str::<Spec<'_>>(text)
+            .unwrap()
+            .shape(|it| it.into())
     }
 
     #[test]
@@ -476,6 +480,6 @@ mod tests {
         let pod: PodObject<'_> = serde_json::from_str(r#"{"metadata":{"name":"p"}}"#).unwrap();
         assert_eq!(pod.status.phase(), Phase::Unknown);
         assert!(!pod.status.ready());
-        assert_eq!(pod.spec.shape().containers.len(), 0);
+        assert_eq!(pod.spec.shape(|it| it.into()).containers.len(), 0);
     }
 }

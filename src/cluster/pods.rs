@@ -22,7 +22,7 @@ pub struct Pods {
     texts: Pool<str>,
     owners: Pool<Owner>,
     shapes: Pool<Shape>,
-    generation: u32,
+    generation: u16,
     /// The slot after the one last found: lists of pods and of usage come in the same order.
     next: usize,
 }
@@ -59,7 +59,9 @@ impl Pods {
     pub fn applied(&mut self, object: &PodObject<'_>) {
         let meta = &object.metadata;
         let found = self.find(&meta.namespace, &meta.name);
-        let shape = self.shapes.share_owned(object.spec.shape());
+        let shape = self
+            .shapes
+            .share_owned(object.spec.shape(|it| self.texts.share(it)));
         let texts = &mut self.texts;
         let history = object.status.history(&shape, |it| texts.share(it));
         let owner = workload::controller(&meta.owner_references);
@@ -101,7 +103,7 @@ impl Pods {
     }
 
     /// The pod of this name, if it was not yet reported in `cycle`; from now on it counts as reported.
-    pub fn report(&mut self, namespace: &str, name: &str, cycle: u32) -> Option<&Pod> {
+    pub fn report(&mut self, namespace: &str, name: &str, cycle: u16) -> Option<&Pod> {
         let slot = match self.slots.get(self.next) {
             Some(Some(pod)) if *pod.name == *name && *pod.namespace == *namespace => self.next,
             _ => self.find(namespace, name)?,
@@ -113,7 +115,7 @@ impl Pods {
 
     /// The next pod at or after the slot `cursor` that was not yet reported in `cycle`, which from now on counts
     /// as reported; moves the cursor on. `None` when all were visited.
-    pub fn report_next(&mut self, cursor: &mut usize, cycle: u32) -> Option<&Pod> {
+    pub fn report_next(&mut self, cursor: &mut usize, cycle: u16) -> Option<&Pod> {
         let rest = self.slots.get(*cursor..)?;
         let at = rest
             .iter()
@@ -195,7 +197,7 @@ mod tests {
         pods.applied(&serde_json::from_str(&pod(namespace, name, uid)).unwrap());
     }
 
-    fn rest(pods: &mut Pods, cycle: u32) -> Vec<String> {
+    fn rest(pods: &mut Pods, cycle: u16) -> Vec<String> {
         let mut cursor = 0;
         let mut names = Vec::new();
         while let Some(pod) = pods.report_next(&mut cursor, cycle) {
@@ -255,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_record_is_small() {
-        assert!(size_of::<Pod>() <= 128, "{}", size_of::<Pod>());
+        assert!(size_of::<Pod>() <= 112, "{}", size_of::<Pod>());
         assert_eq!(size_of::<Pod>(), size_of::<Option<Pod>>());
     }
 }

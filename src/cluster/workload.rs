@@ -1,5 +1,6 @@
 //! Who owns a pod: the controller that a person would name, a deployment rather than its replica set.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -13,11 +14,62 @@ use super::uid::Uid;
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// Its kind, such as `ReplicaSet`.
-    pub kind: Box<str>,
+    pub kind: Kind,
     /// Its name, in the object's own namespace.
     pub name: Box<str>,
     /// Its UID.
     pub uid: Uid,
+}
+
+/// The kind of a controller: one of Kubernetes' own, of which there are thousands, needs no memory for its name.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One that Kubernetes has.
+    Known(Known),
+    /// Anything else that controls pods.
+    Other(Box<str>),
+}
+
+/// The controllers of Kubernetes that own pods, or what owns them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are those of the Kubernetes API")]
+pub enum Known {
+    ReplicaSet,
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+    Job,
+    Node,
+}
+
+impl From<&str> for Kind {
+    fn from(text: &str) -> Self {
+        Self::Known(match text {
+            "ReplicaSet" => Known::ReplicaSet,
+            "Deployment" => Known::Deployment,
+            "StatefulSet" => Known::StatefulSet,
+            "DaemonSet" => Known::DaemonSet,
+            "Job" => Known::Job,
+            "Node" => Known::Node,
+            other => return Self::Other(other.into()),
+        })
+    }
+}
+
+impl Deref for Kind {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Known(Known::ReplicaSet) => "ReplicaSet",
+            Self::Known(Known::Deployment) => "Deployment",
+            Self::Known(Known::StatefulSet) => "StatefulSet",
+            Self::Known(Known::DaemonSet) => "DaemonSet",
+            Self::Known(Known::Job) => "Job",
+            Self::Known(Known::Node) => "Node",
+            Self::Other(text) => text,
+        }
+    }
 }
 
 /// One of an object's owner references.
@@ -165,6 +217,23 @@ mod tests {
             &*owners.resolve(&owner("StatefulSet", "s")).kind,
             "StatefulSet"
         );
+    }
+
+    #[test]
+    fn a_kind_is_kept_to_the_letter_and_costs_no_more_than_a_text() {
+        for text in [
+            "ReplicaSet",
+            "Deployment",
+            "StatefulSet",
+            "DaemonSet",
+            "Job",
+            "Node",
+            "Rollout",
+            "",
+        ] {
+            assert_eq!(&*Kind::from(text), text);
+        }
+        assert_eq!(size_of::<Kind>(), size_of::<Box<str>>());
     }
 
     #[test]

@@ -127,7 +127,7 @@ struct Round<'a> {
     /// The events in the batch being filled.
     keys: Vec<EventKey>,
     report: Option<Arc<CycleReport>>,
-    cycle: u32,
+    cycle: u16,
 }
 
 /// What a cycle found.

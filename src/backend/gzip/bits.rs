@@ -1,14 +1,16 @@
 //! A deflate block with the fixed codes, bit by bit (RFC 1951, 3.2.5 and 3.2.6).
 
 /// A code and how many bits it has, first bit lowest.
-type Code = (u16, u8);
+type Code = (u16, u32);
 
 /// The fixed codes of literals and lengths.
 const SYMBOLS: [Code; 288] = symbols();
 /// For each length, less 3: its symbol, extra bits included.
-const LENGTHS: [(u32, u8); 256] = lengths();
+const LENGTHS: [(u32, u32); 256] = lengths();
 /// The code of byte 0 in each of eight bytes.
 const FIRST_CODES: u64 = 0x3030_3030_3030_3030;
+/// The lower half of 64 bits.
+const LOW: u64 = 0xffff_ffff;
 /// What no byte of ASCII has.
 const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
 /// The symbol that ends a block.
@@ -18,7 +20,7 @@ const END: usize = 256;
 pub(super) struct Bits {
     out: Vec<u8>,
     pending: u64,
-    count: u8,
+    count: u32,
 }
 
 impl Bits {
@@ -47,10 +49,12 @@ impl Bits {
             }
             // The code of each is 8 bits, the byte plus 0x30, highest bit first.
             let codes = (eight + FIRST_CODES).reverse_bits().swap_bytes();
-            self.put(codes as u32, 32);
-            self.put((codes >> 32) as u32, 32);
+            self.put(codes & LOW, 32);
+            self.put(codes >> 32, 32);
         }
-        rest.iter().for_each(|it| self.literal(*it));
+        for byte in rest {
+            self.literal(*byte);
+        }
     }
 
     /// `length` bytes, 3 to 258, that stood `distance` bytes before, 1 to 32768.
@@ -66,14 +70,14 @@ impl Bits {
         };
         let rest = from & ((1 << extra) - 1);
         let distance = distance.reverse_bits() >> (32 - 5) | rest << 5;
-        self.put(code | distance << bits, bits + 5 + extra as u8);
+        self.put((code | distance << bits).into(), bits + 5 + extra);
     }
 
     /// Ends the block, and the last byte with it; returns the bytes.
     pub(super) fn end(mut self) -> Vec<u8> {
         let (code, bits) = SYMBOLS[END];
         self.put(code.into(), bits);
-        let bytes = usize::from(self.count.div_ceil(8));
+        let bytes = self.count.div_ceil(8) as usize;
         self.out
             .extend_from_slice(&self.pending.to_le_bytes()[..bytes]);
         self.out
@@ -86,8 +90,8 @@ impl Bits {
 
     /// At most 32 bits.
     #[inline]
-    fn put(&mut self, bits: u32, count: u8) {
-        self.pending |= u64::from(bits) << self.count;
+    fn put(&mut self, bits: u64, count: u32) {
+        self.pending |= bits << self.count;
         self.count += count;
         if self.count >= 32 {
             self.out.extend_from_slice(&self.pending.to_le_bytes()[..4]);
@@ -107,13 +111,13 @@ const fn symbols() -> [Code; 288] {
             256..280 => (symbol - 256, 7),
             _ => (0b1100_0000 + symbol - 280, 8),
         };
-        codes[symbol as usize] = (code.reverse_bits() >> (16 - bits), bits as u8);
+        codes[symbol as usize] = (code.reverse_bits() >> (16 - bits), bits);
         symbol += 1;
     }
     codes
 }
 
-const fn lengths() -> [(u32, u8); 256] {
+const fn lengths() -> [(u32, u32); 256] {
     let mut codes = [(0, 0); 256];
     let mut above = 0_u32;
     while above < 256 {
@@ -128,7 +132,7 @@ const fn lengths() -> [(u32, u8); 256] {
         };
         let (code, bits) = SYMBOLS[symbol as usize];
         let rest = above & ((1 << extra) - 1);
-        codes[above as usize] = (code as u32 | rest << bits, bits + extra as u8);
+        codes[above as usize] = (code as u32 | rest << bits, bits + extra);
         above += 1;
     }
     codes

@@ -32,15 +32,16 @@ pub struct Gzip {
     marks: Vec<u32>,
 }
 
-impl Gzip {
-    /// Ready for a first text.
-    pub fn new() -> Self {
+impl Default for Gzip {
+    fn default() -> Self {
         Self {
             last: vec![0; SLOTS],
             marks: Vec::new(),
         }
     }
+}
 
+impl Gzip {
     /// Packs `text`, which is shorter than 4 GiB.
     pub fn pack(&mut self, text: &[u8]) -> Vec<u8> {
         self.last.fill(0);
@@ -174,11 +175,13 @@ fn slot(key: &[u8]) -> usize {
         .map(|it| u64::from_le_bytes(*it));
     let mut word = || words.next().unwrap_or_default();
     let mixed = word() ^ word().rotate_left(29);
-    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.ilog2())) as usize
+    let slot = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - SLOTS.ilog2());
+    usize::try_from(slot).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
     use std::io::Read;
 
     use flate2::read::GzDecoder;
@@ -210,7 +213,7 @@ mod tests {
 
     #[test]
     fn whatever_is_packed_comes_back() {
-        let mut gzip = Gzip::new();
+        let mut gzip = Gzip::default();
         let mut state = 0x9e37_79b9_7f4a_7c15;
         for text in ["", ",", "a", ",,,,", "{\"a\":1,\"a\":1,\"a\":1,\"a\":12}"] {
             holds(&mut gzip, text.as_bytes());
@@ -236,7 +239,7 @@ mod tests {
 
     #[test]
     fn every_length_and_distance_comes_back() {
-        let mut gzip = Gzip::new();
+        let mut gzip = Gzip::default();
         for gap in [
             1, 2, 3, 4, 5, 7, 8, 9, 100, 257, 1000, 8_191, 16_385, 32_000, 32_700, 32_767, 32_768,
             33_000,
@@ -259,7 +262,8 @@ mod tests {
         let (mut state, mut text) = (7, String::from("{\"samples\":["));
         for pod in 0..100 {
             let mut below = |end| drawn(&mut state) % end;
-            text += &format!(
+            write!(
+                text,
                 r#"{{"kind":"pod","namespace":"shop-{}","name":"web-5d9c7f-{:05x}","uid":"{:08x}-{:04x}-4{:03x}","node":"ip-10-0-{}.internal","phase":"Running","restarts":0,"timestamp":"2026-11-23T09:38:{}.000Z","containers":[{{"name":"app","cpu_millicores":{}.{},"cpu_request_millicores":100,"cpu_limit_millicores":null}},{{"name":"proxy","cpu_millicores":{},"cpu_request_millicores":250,"cpu_limit_millicores":1000}}]}},"#,
                 pod / 30,
                 below(1 << 20),
@@ -271,12 +275,13 @@ mod tests {
                 below(1000),
                 below(1_000_000),
                 below(1000),
-            );
+            )
+            .unwrap();
         }
         let mut zlib = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         std::io::Write::write_all(&mut zlib, text.as_bytes()).unwrap();
         let (ours, zlib) = (
-            holds(&mut Gzip::new(), text.as_bytes()),
+            holds(&mut Gzip::default(), text.as_bytes()),
             zlib.finish().unwrap().len(),
         );
         assert!(
