@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -98,14 +97,16 @@ fn metrics(kube: &Client, denied: &BTreeSet<String>) -> Line {
     let options = Options {
         compressed: true,
         tries: 1,
+        page: None,
     };
     let mut count = 0;
-    let listed = list(kube, Resource::NODE_METRICS, options, |source| {
-        count += 1;
-        let usage = MetricsObject::deserialize(source)?.usage();
-        let at = usage.and_then(|it| OffsetDateTime::parse(&it.timestamp?, &Rfc3339).ok());
-        newest = newest.max(at);
-        Ok(())
+    let listed = list(kube, Resource::NODE_METRICS, options, |window| {
+        MetricsObject::read(window, |object| {
+            count += 1;
+            let usage = object.usage();
+            let at = usage.and_then(|it| OffsetDateTime::parse(&it.timestamp?, &Rfc3339).ok());
+            newest = newest.max(at);
+        })
     });
     match listed {
         Ok(_) => fresh(newest, OffsetDateTime::now_utc(), count),

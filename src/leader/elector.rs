@@ -18,7 +18,7 @@ use super::{Handover, Leadership, Settings, Timing};
 use crate::health::Component;
 use crate::kube::client::{Call, Deadlines};
 use crate::kube::fence::Open;
-use crate::kube::stream::Stream;
+use crate::kube::stream::{Stream, parse};
 use crate::kube::{self, Collection, Error, Resource, Target, request};
 use crate::logging::MAIN;
 use crate::thread::backoff::jittered;
@@ -371,9 +371,11 @@ impl Candidate<'_> {
             object: Value,
         }
         let mut came = None;
-        stream.next(|source| {
-            came = Some(Event::deserialize(source)?);
-            Ok(())
+        stream.next(|window| {
+            parse(window, |source| {
+                came = Some(Event::deserialize(source)?);
+                Ok(())
+            })
         })?;
         self.component.beat();
         match came {
