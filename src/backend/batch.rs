@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::GzDecoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::gzip::Gzip;
 use super::json::{Json, Sample};
 use super::protocol::{BatchHead, Identity};
 use crate::ids::uuid;
@@ -58,7 +58,7 @@ pub struct Batcher {
     began: String,
     /// When the cycle under way began.
     cycle: Option<String>,
-    gzip: Gzip,
+    zip: Zip,
 }
 
 impl Batcher {
@@ -74,7 +74,7 @@ impl Batcher {
             count: 0,
             began: String::new(),
             cycle: None,
-            gzip: Gzip::default(),
+            zip: Zip::new(),
         }
     }
 
@@ -139,7 +139,7 @@ impl Batcher {
             collected_at: self.cycle.as_ref().unwrap_or(&self.began).clone(),
         };
         close(&mut self.json, &head);
-        let body = self.gzip.pack(self.json.bytes());
+        let body = self.zip.gzip(self.json.bytes());
         let samples = std::mem::take(&mut self.count);
         Some(Batch {
             id: head.batch_id,
@@ -179,7 +179,7 @@ pub fn split(batch: &Batch, sequence: &Sequence) -> Option<[Batch; 2]> {
         .ok()?;
     let head: BatchHead = serde_json::from_str(&json).ok()?;
     let Samples { samples } = serde_json::from_str(&json).ok()?;
-    let mut gzip = Gzip::default();
+    let mut zip = Zip::new();
     let (left, right) = samples.split_at(samples.len() / 2);
     let mut half = |samples: &[&RawValue]| {
         let head = BatchHead {
@@ -197,12 +197,41 @@ pub fn split(batch: &Batch, sequence: &Sequence) -> Option<[Batch; 2]> {
         Batch {
             id: head.batch_id,
             seq: head.seq,
-            body: gzip.pack(json.bytes()),
+            body: zip.gzip(json.bytes()),
             samples: samples.len() as u64,
             receipt: batch.receipt.clone(),
         }
     };
     Some([half(left), half(right)])
+}
+
+/// A compressor whose tables are made once: they are larger than most batches.
+struct Zip(Compress);
+
+/// The window of zlib's default.
+const WINDOW_BITS: u8 = 15;
+
+impl Zip {
+    fn new() -> Self {
+        Self(Compress::new_gzip(Compression::fast(), WINDOW_BITS))
+    }
+
+    fn gzip(&mut self, text: &[u8]) -> Vec<u8> {
+        self.0.reset();
+        let mut body = Vec::with_capacity(text.len() / 8 + 64);
+        loop {
+            let taken = usize::try_from(self.0.total_in()).unwrap_or(text.len());
+            match self
+                .0
+                .compress_vec(&text[taken..], &mut body, FlushCompress::Finish)
+            {
+                Ok(Status::StreamEnd) | Err(_) => break,
+                Ok(_) => body.reserve(body.capacity().max(1024)),
+            }
+        }
+        body.shrink_to_fit();
+        body
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 pub mod batch;
 pub mod buffer;
 pub mod client;
-pub mod gzip;
 pub mod json;
 pub mod protocol;
 pub mod retry;
