@@ -154,7 +154,12 @@ fn where_the_scale_may_not_be_written_the_deployment_is() {
     );
     assert_eq!(done["details"]["written"]["resource"], "deployments");
     assert_eq!(world.writes(), ["patch deployments"]);
-    server.deny("patch", "deployments");
+    // Not as RBAC would: what nobody permits is switched off before it begins.
+    let forbidden = Effect::Status {
+        code: 403,
+        retry_after: None,
+    };
+    server.set_fault(Fault::on("patch", "deployments", forbidden));
     let refused = world.ends(
         "failed",
         "scale_deployment",

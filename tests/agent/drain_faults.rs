@@ -179,7 +179,14 @@ fn an_answer_that_is_lost_is_no_second_eviction() {
 #[test]
 fn what_fails_for_good_is_said_at_once() {
     let world = World::new(2);
-    world.server.deny("create", "pods/eviction");
+    // Permitted as far as anybody can ask, so that the drain begins; what is not permitted switches it off before.
+    let forbidden = Effect::Status {
+        code: 403,
+        retry_after: None,
+    };
+    world
+        .server
+        .set_fault(Fault::on("create", "pods/eviction", forbidden));
     let agent = world.setup.start();
     let began = Instant::now();
     let result = world.drain(&[("on_failure", json!("restore"))]);
