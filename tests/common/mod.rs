@@ -23,7 +23,7 @@ pub mod world;
 use std::time::{Duration, Instant};
 
 /// Generous: a loaded machine must not fail a test whose promise holds.
-pub const SOON: Duration = Duration::from_mins(1);
+pub const SOON: Duration = Duration::from_mins(2);
 
 /// Polls until `holds`; panics with `what` at the deadline.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
