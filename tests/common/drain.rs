@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::agent::{Agent, Setup};
 use super::any_cluster::AnyCluster;
-use super::{eventually, settles};
+use super::{SOON, eventually, settles, settles_within};
 
 /// A result comes within this.
 const LONG: Duration = Duration::from_secs(90);
@@ -59,7 +59,7 @@ impl Scene {
 
     /// Waits until the pods of earlier tests are gone, which a drain would meet.
     fn await_leftovers(&self) {
-        settles("the pods of earlier tests are gone", || {
+        settles_within(2 * SOON, "the pods of earlier tests are gone", || {
             let mut pods = self.cluster.api().list("/api/v1/pods");
             pods.retain(|it| {
                 let namespace = it["metadata"]["namespace"].as_str().unwrap_or_default();

@@ -23,7 +23,7 @@ pub mod world;
 use std::time::{Duration, Instant};
 
 /// Generous: a loaded machine must not fail a test whose promise holds.
-pub const SOON: Duration = Duration::from_mins(2);
+pub const SOON: Duration = Duration::from_mins(1);
 
 /// Polls until `holds`; panics with `what` at the deadline.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -39,9 +39,18 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Polls until `holds`; at the deadline panics with `what` and why it did not hold at last.
-pub fn settles(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
+pub fn settles(what: &str, holds: impl FnMut() -> Result<(), String>) {
+    settles_within(SOON, what, holds);
+}
+
+/// The same with another deadline, for what a test waits for before it begins.
+pub fn settles_within(
+    patience: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> Result<(), String>,
+) {
     let mut why = String::new();
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         match holds() {
             Ok(()) => return,
@@ -49,5 +58,5 @@ pub fn settles(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("not within {} s: {what}: {why}", SOON.as_secs());
+    panic!("not within {} s: {what}: {why}", patience.as_secs());
 }
