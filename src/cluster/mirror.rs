@@ -7,13 +7,14 @@ use super::node::NodeObject;
 use super::pod::PodObject;
 use super::workload::ReplicaSetObject;
 use super::{FORGOTTEN, REFUSED, Store};
-use crate::kube::reflector::Mirror;
+use crate::kube::reflector::{FromProtobuf, Mirror};
 
 /// Pods.
 pub struct PodMirror(pub Arc<Store>);
 
 impl Mirror for PodMirror {
     type Object<'de> = PodObject<'de>;
+    const PROTOBUF: Option<FromProtobuf<Self>> = Some(|it| PodObject::from_protobuf(it));
 
     fn version<'a>(object: &'a PodObject<'_>) -> &'a str {
         object.version()
@@ -127,6 +128,7 @@ pub struct ReplicaSetMirror(pub Arc<Store>);
 
 impl Mirror for ReplicaSetMirror {
     type Object<'de> = ReplicaSetObject<'de>;
+    const PROTOBUF: Option<FromProtobuf<Self>> = Some(|it| ReplicaSetObject::from_protobuf(it));
 
     fn version<'a>(object: &'a ReplicaSetObject<'_>) -> &'a str {
         object.version()

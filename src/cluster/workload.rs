@@ -1,5 +1,7 @@
 //! Who owns a pod: the controller that a person would name, a deployment rather than its replica set.
 
+mod protobuf;
+
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -73,7 +75,7 @@ impl Deref for Kind {
 }
 
 /// One of an object's owner references.
-#[derive(Deserialize)]
+#[derive(Deserialize, Debug, Default, PartialEq)]
 pub struct OwnerReference<'a> {
     #[serde(borrow)]
     kind: Text<'a>,
@@ -96,13 +98,13 @@ pub fn controller(references: &[OwnerReference<'_>]) -> Option<Owner> {
 }
 
 /// What is read of a replica set: its metadata alone.
-#[derive(Deserialize)]
+#[derive(Deserialize, Debug, Default, PartialEq)]
 pub struct ReplicaSetObject<'a> {
     #[serde(borrow)]
     metadata: Meta<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 struct Meta<'a> {
     #[serde(borrow)]

@@ -285,10 +285,15 @@ impl Client {
         }
         let gzip =
             header(header::CONTENT_ENCODING).is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
-        let body = if gzip {
-            Body::Gzip(Box::new(GzDecoder::new(body)))
-        } else {
-            Body::Plain(body)
+        let protobuf = header(header::CONTENT_TYPE)
+            .is_some_and(|it| it.starts_with(super::protobuf::MEDIA_TYPE));
+        let body = Body {
+            bytes: if gzip {
+                Bytes::Gzip(Box::new(GzDecoder::new(body)))
+            } else {
+                Bytes::Plain(body)
+            },
+            protobuf,
         };
         if code.is_success() {
             self.refusals.granted(call.verb, call.resource);
@@ -426,24 +431,36 @@ fn with<B: ureq::AsSendBody>(
 }
 
 /// An answer's body.
-pub enum Body {
-    /// As it came.
+pub struct Body {
+    bytes: Bytes,
+    protobuf: bool,
+}
+
+enum Bytes {
+    /// As they came.
     Plain(Counted),
     /// To be unpacked.
     Gzip(Box<GzDecoder<Counted>>),
 }
 
+impl Body {
+    /// Whether the server says that it is protobuf.
+    pub fn is_protobuf(&self) -> bool {
+        self.protobuf
+    }
+}
+
 impl Read for Body {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Plain(body) => body.read(into),
-            Self::Gzip(body) => body.read(into),
+        match &mut self.bytes {
+            Bytes::Plain(bytes) => bytes.read(into),
+            Bytes::Gzip(bytes) => bytes.read(into),
         }
     }
 }
 
 /// Counts the bytes that come off the wire.
-pub struct Counted {
+struct Counted {
     inner: ureq::BodyReader<'static>,
     bytes: IntCounter,
 }

@@ -7,6 +7,7 @@ pub mod fence;
 pub mod kubeconfig;
 pub mod list;
 pub mod objects;
+pub mod protobuf;
 pub mod quantity;
 pub mod reflector;
 pub mod refusals;
@@ -15,6 +16,7 @@ pub mod review;
 pub mod scan;
 pub mod status;
 pub mod stream;
+mod window;
 pub mod yaml;
 
 pub use client::Client;

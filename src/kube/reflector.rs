@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use ureq::http;
 
 use super::client::{Call, Client, Deadlines, pause_after};
-use super::list::{self, list};
+use super::list::{self, list_items};
+use super::protobuf::Malformed;
 use super::request::{self, Collection, Resource};
 use super::status::{Error, Status};
 use super::stream::{Stream, parse};
@@ -33,9 +34,12 @@ const REFUSED: Duration = Duration::from_secs(30);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 /// What is kept of a resource.
-pub trait Mirror {
+pub trait Mirror: Sized {
     /// What is read of one object.
     type Object<'de>: Deserialize<'de>;
+    /// Reads an object from protobuf, which lists are then asked for; `None`: they come as JSON. Watches always do:
+    /// what changes in a minute is little.
+    const PROTOBUF: Option<FromProtobuf<Self>> = None;
     /// The object's resource version, an opaque text.
     fn version<'a>(object: &'a Self::Object<'_>) -> &'a str;
     /// A list begins: what it does not bring is gone at its end.
@@ -51,6 +55,9 @@ pub trait Mirror {
     /// The server answered, or the watch is up: what is mirrored is current.
     fn alive(&mut self);
 }
+
+/// Reads what is mirrored of one object, which may borrow from the message.
+pub type FromProtobuf<M> = for<'de> fn(&'de [u8]) -> Result<<M as Mirror>::Object<'de>, Malformed>;
 
 /// Who is told how it goes.
 pub trait Observer {
@@ -145,24 +152,55 @@ fn relist<M: Mirror>(
     // Versions are those of the whole store: after the first list's, nothing of any part is missed.
     let mut version = None;
     for part in parts {
-        let mut count = 0_u64;
-        let listed = list(client, part.clone(), list::Options::default(), |window| {
-            let taken = parse(window, |source| {
-                mirror.applied(M::Object::deserialize(source)?);
-                Ok(())
-            })?;
-            count += 1;
-            if count.is_multiple_of(1000) {
-                component.beat();
-            }
-            Ok(taken)
-        })?;
+        let mut count = 0;
+        let arrivals = Arrivals {
+            mirror,
+            component,
+            count: &mut count,
+        };
+        let listed = list_items(client, part.clone(), list::Options::default(), arrivals)?;
         debug!(target: COLLECTOR, "Listed {count} {}", part.resource.label());
         version.get_or_insert(listed);
     }
     mirror.list_ended();
     mirror.alive();
     Ok(version.unwrap_or_default())
+}
+
+/// Hands the items of a list to the mirror.
+struct Arrivals<'a, M, O> {
+    mirror: &'a mut M,
+    component: &'a O,
+    count: &'a mut u64,
+}
+
+impl<M: Mirror, O: Observer> Arrivals<'_, M, O> {
+    fn arrived(&mut self) {
+        *self.count += 1;
+        if self.count.is_multiple_of(1000) {
+            self.component.beat();
+        }
+    }
+}
+
+impl<M: Mirror, O: Observer> list::Items for Arrivals<'_, M, O> {
+    const PROTOBUF: bool = M::PROTOBUF.is_some();
+
+    fn json(&mut self, window: &[u8]) -> serde_json::Result<usize> {
+        let taken = parse(window, |source| {
+            self.mirror.applied(M::Object::deserialize(source)?);
+            Ok(())
+        })?;
+        self.arrived();
+        Ok(taken)
+    }
+
+    fn protobuf(&mut self, message: &[u8]) -> Result<(), Malformed> {
+        let read = M::PROTOBUF.ok_or(Malformed("it was not asked for"))?;
+        self.mirror.applied(read(message)?);
+        self.arrived();
+        Ok(())
+    }
 }
 
 /// Watches from `version` on; returns when the version is too old and a new list is needed, or at the stop.

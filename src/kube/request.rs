@@ -59,12 +59,22 @@ impl Resource {
         }
     }
 
-    /// The `Accept` header of its lists.
+    /// The `Accept` header of its lists as JSON.
     pub fn accept_list(&self) -> &'static str {
         if self.metadata_only {
             "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
         } else {
             "application/json"
+        }
+    }
+
+    /// The `Accept` header of its lists as protobuf, or JSON where something on the way knows only that.
+    pub fn accept_protobuf_list(&self) -> &'static str {
+        if self.metadata_only {
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
+             application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+        } else {
+            "application/vnd.kubernetes.protobuf,application/json"
         }
     }
 

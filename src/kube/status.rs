@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
+use super::protobuf;
+
 /// Why a request to the API server did not succeed.
 #[derive(Debug)]
 pub enum Error {
@@ -79,9 +81,11 @@ const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 impl Status {
     /// Reads an answer with the HTTP status `code`, its `Retry-After` header in whole seconds, and its body, which
-    /// need not be a `Status`: a proxy in between answers as it likes.
+    /// may be JSON or protobuf, and need not be a `Status`: a proxy in between answers as it likes.
     pub fn from_answer(code: u16, retry_after: Option<&str>, body: &[u8]) -> Self {
-        let parsed = serde_json::from_slice::<meta::Status>(body).unwrap_or_default();
+        let parsed = protobuf::status(body)
+            .or_else(|| serde_json::from_slice(body).ok())
+            .unwrap_or_else(meta::Status::default);
         let details = parsed.details.unwrap_or_default();
         let seconds = retry_after
             .and_then(|it| it.trim().parse().ok())

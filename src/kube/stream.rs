@@ -11,12 +11,8 @@ use serde::de::IgnoredAny;
 use serde_json::Deserializer;
 use serde_json::de::SliceRead;
 
-/// What is read from the connection at once.
-const WINDOW: usize = 128 << 10;
-/// The largest single object taken: etcd refuses requests above 1.5 MiB, and JSON is at most a few times that.
-const MAX_VALUE: usize = 16 << 20;
-/// The most that stands around the items of a list: its metadata, or a `Status`.
-const MAX_ENVELOPE: usize = 1 << 20;
+use super::protobuf::Malformed;
+use super::window::{MAX_ENVELOPE, MAX_VALUE, Wait, Window};
 
 /// A deserializer over the window, from which a value may borrow its strings.
 pub type Source<'de> = Deserializer<SliceRead<'de>>;
@@ -39,10 +35,24 @@ pub enum StreamError {
     Io(io::Error),
     /// A value is not what was expected.
     Json(serde_json::Error),
+    /// The same in protobuf.
+    Protobuf(Malformed),
     /// A single value larger than the bound of 16 MiB, or an envelope larger than 1 MiB.
     TooLarge,
     /// The answer ended in the middle of a value.
     Truncated,
+}
+
+impl From<io::Error> for StreamError {
+    fn from(err: io::Error) -> Self {
+        Self::Io(err)
+    }
+}
+
+impl From<Malformed> for StreamError {
+    fn from(err: Malformed) -> Self {
+        Self::Protobuf(err)
+    }
 }
 
 impl From<StreamError> for super::Error {
@@ -50,6 +60,7 @@ impl From<StreamError> for super::Error {
         match err {
             StreamError::Io(err) => err.into(),
             StreamError::Json(err) => Self::Decode(err.to_string()),
+            StreamError::Protobuf(err) => Self::Decode(err.to_string()),
             StreamError::TooLarge => Self::Decode("an object larger than 16 MiB".to_owned()),
             StreamError::Truncated => Self::Cut("it ended within an object".to_owned()),
         }
@@ -57,23 +68,12 @@ impl From<StreamError> for super::Error {
 }
 
 /// Values one after the other, read from `R`.
-pub struct Stream<R> {
-    reader: R,
-    window: Vec<u8>,
-    /// What of the window is read but not yet parsed.
-    start: usize,
-    end: usize,
-}
+pub struct Stream<R>(Window<R>);
 
 impl<R: Read> Stream<R> {
     /// Starts to read.
     pub fn new(reader: R) -> Self {
-        Self {
-            reader,
-            window: Vec::new(),
-            start: 0,
-            end: 0,
-        }
+        Self(Window::new(reader))
     }
 
     /// Hands the next value of a sequence (a watch) to `read`, which gets bytes that begin with it and returns how
@@ -97,15 +97,15 @@ impl<R: Read> Stream<R> {
     ) -> Result<Vec<u8>, StreamError> {
         let mut envelope = Envelope::default();
         loop {
-            if self.start == self.end && !self.fill(Wait::ForMuch)? {
+            if self.0.bytes().is_empty() && !self.0.fill(Wait::ForMuch)? {
                 return if envelope.complete() {
                     Ok(envelope.bytes)
                 } else {
                     Err(StreamError::Truncated)
                 };
             }
-            let (taken, at_items) = envelope.take(&self.window[self.start..self.end]);
-            self.start += taken;
+            let (taken, at_items) = envelope.take(self.0.bytes());
+            self.0.take(taken);
             if envelope.bytes.len() > MAX_ENVELOPE {
                 return Err(StreamError::TooLarge);
             }
@@ -124,7 +124,9 @@ impl<R: Read> Stream<R> {
             match self.peek_token(Wait::ForMuch)? {
                 None => return Err(StreamError::Truncated),
                 Some(b']') => return Ok(()),
-                Some(b',') => self.start += 1,
+                Some(b',') => {
+                    self.0.take(1);
+                }
                 Some(_) => self.value(Wait::ForMuch, &mut *read)?,
             }
         }
@@ -137,16 +139,16 @@ impl<R: Read> Stream<R> {
         mut read: impl FnMut(&[u8]) -> serde_json::Result<usize>,
     ) -> Result<(), StreamError> {
         loop {
-            match read(&self.window[self.start..self.end]) {
+            match read(self.0.bytes()) {
                 Ok(taken) => {
-                    self.start += taken;
+                    self.0.take(taken);
                     return Ok(());
                 }
                 Err(err) if err.is_eof() => {
-                    if self.end - self.start >= MAX_VALUE {
+                    if self.0.bytes().len() >= MAX_VALUE {
                         return Err(StreamError::TooLarge);
                     }
-                    if !self.fill(wait)? {
+                    if !self.0.fill(wait)? {
                         return Err(StreamError::Truncated);
                     }
                 }
@@ -158,57 +160,23 @@ impl<R: Read> Stream<R> {
     /// The first byte that is not white space, which stays in the window; `None` at the end.
     fn peek_token(&mut self, wait: Wait) -> Result<Option<u8>, StreamError> {
         loop {
-            while self.start < self.end {
-                match self.window[self.start] {
-                    b' ' | b'\t' | b'\n' | b'\r' => self.start += 1,
-                    token => return Ok(Some(token)),
+            let bytes = self.0.bytes();
+            let space = |it: &u8| matches!(it, b' ' | b'\t' | b'\n' | b'\r');
+            match bytes.iter().position(|it| !space(it)) {
+                Some(at) => {
+                    let token = bytes[at];
+                    self.0.take(at);
+                    return Ok(Some(token));
+                }
+                None => {
+                    self.0.take(usize::MAX);
                 }
             }
-            if !self.fill(wait)? {
+            if !self.0.fill(wait)? {
                 return Ok(None);
             }
         }
     }
-
-    /// Reads more into the window, moving what is left to its front and growing it when it is full; false at the
-    /// end.
-    fn fill(&mut self, wait: Wait) -> Result<bool, StreamError> {
-        self.window.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        if self.window.len() - self.end < WINDOW / 2 {
-            let size = if self.window.is_empty() {
-                WINDOW
-            } else {
-                self.window.len() * 2
-            };
-            self.window.resize(size, 0);
-        }
-        let before = self.end;
-        let enough = match wait {
-            Wait::ForAny => before + 1,
-            Wait::ForMuch => before + WINDOW / 2,
-        };
-        while self.end < enough {
-            match self.reader.read(&mut self.window[self.end..]) {
-                Ok(0) => break,
-                Ok(read) => self.end += read,
-                Err(err) if err.kind() == io::ErrorKind::Interrupted => (),
-                Err(err) => return Err(StreamError::Io(err)),
-            }
-        }
-        Ok(self.end > before)
-    }
-}
-
-/// How much to read before parsing goes on.
-#[derive(Clone, Copy)]
-enum Wait {
-    /// Whatever has come: a watch pauses between events, and each is wanted at once.
-    ForAny,
-    /// Half a window: a list comes as fast as it can, and a connection gives only some kilobytes at a time, with
-    /// each of which a value cut off would be parsed again.
-    ForMuch,
 }
 
 /// The bytes of a list around its items, and where in it the reading stands.
@@ -279,6 +247,7 @@ impl Envelope {
 
 #[cfg(test)]
 mod tests {
+    use super::super::window::WINDOW;
     use super::*;
     use serde::Deserialize;
 

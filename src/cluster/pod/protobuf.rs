@@ -1,0 +1,237 @@
+//! A pod read from protobuf: the same members as [`PodObject`] reads from JSON, by their numbers in
+//! k8s.io/api/core/v1/generated.proto.
+//!
+//! Where JSON leaves out what is unset, protobuf has an empty string.
+
+use super::object::{
+    Amounts, Condition, Container, ContainerStatus, LastState, Meta, PodObject, Resources, Spec,
+    Status, Terminated,
+};
+use crate::cluster::text::Text;
+use crate::cluster::workload::OwnerReference;
+use crate::kube::protobuf::{Malformed, Value, fields};
+
+impl<'a> PodObject<'a> {
+    /// Reads core/v1 Pod.
+    pub fn from_protobuf(message: &'a [u8]) -> Result<Self, Malformed> {
+        const METADATA: u32 = 1;
+        const SPEC: u32 = 2;
+        const STATUS: u32 = 3;
+        let mut pod = Self::default();
+        fields(message, |number, value| {
+            match number {
+                METADATA => pod.metadata = meta(value.message()?)?,
+                SPEC => pod.spec = spec(value.message()?)?,
+                STATUS => pod.status = status(value.message()?)?,
+                _ => (),
+            }
+            Ok(())
+        })?;
+        if pod.metadata.name.is_empty() {
+            return Err(Malformed("a pod without a name"));
+        }
+        Ok(pod)
+    }
+}
+
+/// meta/v1 ObjectMeta.
+fn meta(message: &[u8]) -> Result<Meta<'_>, Malformed> {
+    const NAME: u32 = 1;
+    const NAMESPACE: u32 = 3;
+    const UID: u32 = 5;
+    const RESOURCE_VERSION: u32 = 6;
+    const OWNER_REFERENCES: u32 = 13;
+    let mut meta = Meta::default();
+    fields(message, |number, value| {
+        match number {
+            NAME => meta.name = text(value)?,
+            NAMESPACE => meta.namespace = text(value)?,
+            UID => meta.uid = text(value)?,
+            RESOURCE_VERSION => meta.resource_version = text(value)?,
+            OWNER_REFERENCES => {
+                let owner = OwnerReference::from_protobuf(value.message()?)?;
+                meta.owner_references.push(owner);
+            }
+            _ => (),
+        }
+        Ok(())
+    })?;
+    Ok(meta)
+}
+
+/// core/v1 PodSpec.
+fn spec(message: &[u8]) -> Result<Spec<'_>, Malformed> {
+    const CONTAINERS: u32 = 2;
+    const NODE_NAME: u32 = 10;
+    const INIT_CONTAINERS: u32 = 20;
+    const OVERHEAD: u32 = 32;
+    const RESOURCES: u32 = 40;
+    let mut spec = Spec::default();
+    fields(message, |number, value| {
+        match number {
+            CONTAINERS => spec.containers.push(container(value.message()?)?),
+            NODE_NAME => spec.node_name = set_text(value)?,
+            INIT_CONTAINERS => spec.init_containers.push(container(value.message()?)?),
+            OVERHEAD => amount(&mut spec.overhead, value.message()?)?,
+            RESOURCES => spec.resources = resources(value.message()?)?,
+            _ => (),
+        }
+        Ok(())
+    })?;
+    Ok(spec)
+}
+
+/// core/v1 Container.
+fn container(message: &[u8]) -> Result<Container<'_>, Malformed> {
+    const NAME: u32 = 1;
+    const RESOURCES: u32 = 8;
+    const RESTART_POLICY: u32 = 24;
+    let mut container = Container::default();
+    fields(message, |number, value| {
+        match number {
+            NAME => container.name = text(value)?,
+            RESOURCES => container.resources = resources(value.message()?)?,
+            RESTART_POLICY => container.restart_policy = set_text(value)?,
+            _ => (),
+        }
+        Ok(())
+    })?;
+    Ok(container)
+}
+
+/// core/v1 ResourceRequirements.
+fn resources(message: &[u8]) -> Result<Resources<'_>, Malformed> {
+    const LIMITS: u32 = 1;
+    const REQUESTS: u32 = 2;
+    let mut resources = Resources::default();
+    fields(message, |number, value| {
+        match number {
+            LIMITS => amount(&mut resources.limits, value.message()?)?,
+            REQUESTS => amount(&mut resources.requests, value.message()?)?,
+            _ => (),
+        }
+        Ok(())
+    })?;
+    Ok(resources)
+}
+
+/// An entry of a map from resource names to quantities.
+fn amount<'a>(amounts: &mut Amounts<'a>, entry: &'a [u8]) -> Result<(), Malformed> {
+    const KEY: u32 = 1;
+    const VALUE: u32 = 2;
+    const QUANTITY_TEXT: u32 = 1;
+    let (mut name, mut quantity) = ("", None);
+    fields(entry, |number, value| {
+        match number {
+            KEY => name = value.text()?,
+            VALUE => fields(value.message()?, |number, value| {
+                if number == QUANTITY_TEXT {
+                    quantity = Some(text(value)?);
+                }
+                Ok(())
+            })?,
+            _ => (),
+        }
+        Ok(())
+    })?;
+    match name {
+        "cpu" => amounts.cpu = quantity,
+        "memory" => amounts.memory = quantity,
+        _ => (),
+    }
+    Ok(())
+}
+
+/// core/v1 PodStatus.
+fn status(message: &[u8]) -> Result<Status<'_>, Malformed> {
+    const PHASE: u32 = 1;
+    const CONDITIONS: u32 = 2;
+    const CONTAINER_STATUSES: u32 = 8;
+    const QOS_CLASS: u32 = 9;
+    const INIT_CONTAINER_STATUSES: u32 = 10;
+    let mut status = Status::default();
+    fields(message, |number, value| {
+        match number {
+            PHASE => status.phase = set_text(value)?,
+            CONDITIONS => status.conditions.push(condition(value.message()?)?),
+            CONTAINER_STATUSES => {
+                let it = container_status(value.message()?)?;
+                status.container_statuses.push(it);
+            }
+            QOS_CLASS => status.qos_class = set_text(value)?,
+            INIT_CONTAINER_STATUSES => {
+                let it = container_status(value.message()?)?;
+                status.init_container_statuses.push(it);
+            }
+            _ => (),
+        }
+        Ok(())
+    })?;
+    Ok(status)
+}
+
+/// core/v1 PodCondition.
+fn condition(message: &[u8]) -> Result<Condition<'_>, Malformed> {
+    const TYPE: u32 = 1;
+    const STATUS: u32 = 2;
+    let mut condition = Condition::default();
+    fields(message, |number, value| {
+        match number {
+            TYPE => condition.kind = text(value)?,
+            STATUS => condition.status = text(value)?,
+            _ => (),
+        }
+        Ok(())
+    })?;
+    Ok(condition)
+}
+
+/// core/v1 ContainerStatus.
+fn container_status(message: &[u8]) -> Result<ContainerStatus<'_>, Malformed> {
+    const NAME: u32 = 1;
+    const LAST_STATE: u32 = 3;
+    const RESTART_COUNT: u32 = 5;
+    let mut status = ContainerStatus::default();
+    fields(message, |number, value| {
+        match number {
+            NAME => status.name = text(value)?,
+            LAST_STATE => status.last_state = last_state(value.message()?)?,
+            RESTART_COUNT => {
+                status.restart_count = u32::try_from(value.number()?)
+                    .map_err(|_| Malformed("a count of restarts out of range"))?;
+            }
+            _ => (),
+        }
+        Ok(())
+    })?;
+    Ok(status)
+}
+
+/// core/v1 ContainerState, of which only the end of a container is read.
+fn last_state(message: &[u8]) -> Result<LastState<'_>, Malformed> {
+    const TERMINATED: u32 = 3;
+    const REASON: u32 = 3;
+    let mut state = LastState::default();
+    fields(message, |number, value| {
+        if number == TERMINATED {
+            let mut terminated = Terminated::default();
+            fields(value.message()?, |number, value| {
+                if number == REASON {
+                    terminated.reason = set_text(value)?;
+                }
+                Ok(())
+            })?;
+            state.terminated = Some(terminated);
+        }
+        Ok(())
+    })?;
+    Ok(state)
+}
+
+fn text(value: Value<'_>) -> Result<Text<'_>, Malformed> {
+    Ok(Text(value.text()?.into()))
+}
+
+fn set_text(value: Value<'_>) -> Result<Option<Text<'_>>, Malformed> {
+    Ok(value.set_text()?.map(|it| Text(it.into())))
+}

@@ -1,0 +1,81 @@
+//! What has come of an answer and is not yet read: values are parsed where they lie, and none is copied out first.
+
+use std::io::{self, Read};
+
+/// What is read from the connection at once.
+pub(super) const WINDOW: usize = 128 << 10;
+/// The largest single object taken: etcd refuses requests above 1.5 MiB, and JSON is at most a few times that.
+pub(super) const MAX_VALUE: usize = 16 << 20;
+/// The most that stands around the items of a list: its metadata, or a `Status`.
+pub(super) const MAX_ENVELOPE: usize = 1 << 20;
+
+/// How much to read before parsing goes on.
+#[derive(Clone, Copy)]
+pub(super) enum Wait {
+    /// Whatever has come: a watch pauses between events, and each is wanted at once.
+    ForAny,
+    /// Half a window: a list comes as fast as it can, and a connection gives only some kilobytes at a time, with
+    /// each of which a value cut off would be parsed again.
+    ForMuch,
+}
+
+/// Bytes read from `R`, of which those already parsed were taken off.
+pub(super) struct Window<R> {
+    reader: R,
+    bytes: Vec<u8>,
+    /// What is read but not yet taken.
+    start: usize,
+    end: usize,
+}
+
+impl<R: Read> Window<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Self {
+            reader,
+            bytes: Vec::new(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// What has come and is not taken.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Takes the first `count` bytes of what has come, at most all.
+    pub(super) fn take(&mut self, count: usize) -> &[u8] {
+        let from = self.start;
+        self.start = self.end.min(from.saturating_add(count));
+        &self.bytes[from..self.start]
+    }
+
+    /// Reads more, moving what is left to the front and growing the window when it is full; false at the end.
+    pub(super) fn fill(&mut self, wait: Wait) -> io::Result<bool> {
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.bytes.len() - self.end < WINDOW / 2 {
+            let size = if self.bytes.is_empty() {
+                WINDOW
+            } else {
+                self.bytes.len() * 2
+            };
+            self.bytes.resize(size, 0);
+        }
+        let before = self.end;
+        let enough = match wait {
+            Wait::ForAny => before + 1,
+            Wait::ForMuch => before + WINDOW / 2,
+        };
+        while self.end < enough {
+            match self.reader.read(&mut self.bytes[self.end..]) {
+                Ok(0) => break,
+                Ok(read) => self.end += read,
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => (),
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(self.end > before)
+    }
+}
