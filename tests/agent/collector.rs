@@ -8,7 +8,7 @@ use crate::common::agent::Setup;
 use crate::common::any_cluster::AnyCluster;
 use crate::common::cluster::Cluster;
 use crate::common::{eventually, expected, settles};
-use sandbox::apiserver::{Availability, Effect, Fault, MetricsMode};
+use sandbox::apiserver::{self, Availability, Effect, Fault, MetricsMode};
 use sandbox::backend::{Backend, Cycle, Kind, Options, Sample};
 use serde_json::{Value, json};
 
@@ -159,6 +159,20 @@ fn samples_say_what_the_api_says() {
     cluster
         .api()
         .create(&cluster.path("/api/v1", "pods"), &bare);
+    // A pod that no scheduler takes, so that no kubelet speaks for it.
+    let ended = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ended"},
+        "spec": {"schedulerName": "nobody", "containers": [{"name": "only", "image": "registry.invalid/app:1"}]},
+    });
+    let pods = cluster.path("/api/v1", "pods");
+    cluster.api().create(&pods, &ended);
+    let status = json!({"status": {"containerStatuses": [{
+        "name": "only", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    }]}});
+    cluster
+        .api()
+        .patch(&format!("{pods}/ended/status"), &status);
     let node = cluster.api().list("/api/v1/nodes").remove(0);
     let node = format!(
         "/api/v1/nodes/{}",
@@ -168,9 +182,13 @@ fn samples_say_what_the_api_says() {
         &node,
         &json!({"metadata": {"labels": {"topology.kubernetes.io/zone": "zone-b"}}}),
     );
-    // All but one pod are measured.
+    // All but two pods are measured.
     let mut pods = cluster.pods();
-    pods.retain(|it| it["metadata"]["name"] != "bare");
+    pods.retain(|it| {
+        !["bare", "ended"]
+            .iter()
+            .any(|name| it["metadata"]["name"] == *name)
+    });
     let usage = |at: usize| {
         json!([
             {"name": "main", "usage": {"cpu": format!("{}n", 1_234_567 + at), "memory": format!("{}Ki", 12_345 + at)}},
@@ -220,6 +238,11 @@ fn samples_say_what_the_api_says() {
             .iter()
             .any(|it| *it.get("workload") == json!({"kind": "Deployment", "name": "web"}))
     );
+    assert!(
+        named
+            .iter()
+            .any(|it| it.get("containers")[0]["last_termination"] == "OOMKilled")
+    );
     agent.stop();
     backend.assert_no_violations();
 }
@@ -227,7 +250,21 @@ fn samples_say_what_the_api_says() {
 /// Pods of all kinds and fates, which no test brings about on a real cluster in a moment.
 #[test]
 fn samples_say_what_the_api_says_of_pods_in_every_state() {
-    let cluster = Cluster::with(5, 400);
+    pods_in_every_state(true);
+}
+
+/// Nothing on the way to the API server need know protobuf.
+#[test]
+fn samples_say_the_same_where_lists_come_as_json() {
+    pods_in_every_state(false);
+}
+
+fn pods_in_every_state(protobuf: bool) {
+    let options = apiserver::Options {
+        protobuf,
+        ..apiserver::Options::default()
+    };
+    let cluster = Cluster::of(options, 5, 400);
     cluster.server.set_metrics(MetricsMode {
         absent_percent: 10,
         ..MetricsMode::default()

@@ -246,7 +246,9 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- the agent's log ---\n{}", self.log());
+            // Its folder may be gone already, and a second panic would end all other tests.
+            let log = std::fs::read_to_string(&self.log).unwrap_or_else(|err| err.to_string());
+            eprintln!("--- the agent's log ---\n{log}");
         }
     }
 }

@@ -16,7 +16,12 @@ pub struct Cluster {
 impl Cluster {
     /// With so many nodes and pods.
     pub fn with(nodes: usize, pods: usize) -> Self {
-        let server = ApiServer::start(Options::default()).expect("the simulated API server starts");
+        Self::of(Options::default(), nodes, pods)
+    }
+
+    /// The same of a server that is started so.
+    pub fn of(options: Options, nodes: usize, pods: usize) -> Self {
+        let server = ApiServer::start(options).expect("the simulated API server starts");
         server.populate(nodes, pods, &Population::default());
         let folder = tempfile::tempdir().expect("a temporary folder");
         let kubeconfig = server.kubeconfig(folder.path()).expect("a kubeconfig");

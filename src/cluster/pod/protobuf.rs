@@ -235,3 +235,53 @@ fn text(value: Value<'_>) -> Result<Text<'_>, Malformed> {
 fn set_text(value: Value<'_>) -> Result<Option<Text<'_>>, Malformed> {
     Ok(value.set_text()?.map(|it| Text(it.into())))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::kube::protobuf::list;
+
+    /// The same list of one pod, which has something in every member that is read, as Kubernetes 1.20.2 answered it in
+    /// either form.
+    const JSON: &str = include_str!("testdata/pods.json");
+    const PROTOBUF: &[u8] = include_bytes!("testdata/pods.protobuf");
+
+    #[test]
+    fn a_servers_protobuf_says_what_its_json_says() {
+        let json: Value = serde_json::from_str(JSON).unwrap();
+        let text = json["items"][0].to_string();
+        let expected: PodObject<'_> = serde_json::from_str(&text).unwrap();
+        let mut read = 0;
+        let meta = list(PROTOBUF, |message| {
+            assert_eq!(PodObject::from_protobuf(message)?, expected);
+            // Cut off anywhere, it is an error or a pod with less, and never a panic.
+            for end in 0..message.len() {
+                let _ = PodObject::from_protobuf(&message[..end]);
+            }
+            read += 1;
+            Ok(())
+        });
+        let version = json["metadata"]["resourceVersion"].as_str();
+        assert_eq!(Some(meta.unwrap().resource_version.as_str()), version);
+        assert_eq!(read, 1);
+        assert_eq!(expected.status.container_statuses[0].restart_count, 3);
+    }
+
+    #[test]
+    fn members_that_came_later() {
+        // A container { name: "m", restartPolicy: "Always" } and pod-level requests of cpu: "2".
+        let container = b"\x0a\x01m\xc2\x01\x06Always";
+        let container = super::container(container).unwrap();
+        assert_eq!(container.restart_policy.as_deref(), Some("Always"));
+        let spec = b"\xc2\x02\x0e\x12\x0c\x0a\x03cpu\x12\x05\x0a\x032.5";
+        let spec = super::spec(spec).unwrap();
+        assert_eq!(spec.resources.requests.cpu.as_deref(), Some("2.5"));
+    }
+
+    #[test]
+    fn a_pod_without_a_name_is_refused() {
+        assert!(PodObject::from_protobuf(b"").is_err());
+    }
+}

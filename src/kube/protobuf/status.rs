@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(found.reason.as_deref(), Some("NotFound"));
         assert_eq!(found.message.as_deref(), Some("pods \"nope\" not found"));
         let unset =
-            b"k8s\0\x12\x1a\n\x06\n\0\x12\0\x1a\0\x12\x07Failure\x1a\x04gone\"\x000\x9a\x03";
+            b"k8s\0\x12\x1c\n\x06\n\0\x12\0\x1a\0\x12\x07Failure\x1a\x04gone\"\x000\x9a\x03";
         assert_eq!(status(unset).unwrap().reason, None);
         let details = b"k8s\0\x12\x1c*\x1a\"\x16\n\x10DisruptionBudget\x12\x02no(\x03";
         let details = status(details).unwrap().details.unwrap();

@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::object::Form;
+use super::protobuf;
 use super::status::{Result, Status};
 use crate::http::{Chunks, Request, Response};
 
@@ -16,30 +17,69 @@ const GZIP_THRESHOLD: usize = 128 << 10;
 /// The real server's level; it was 4 before Kubernetes 1.26.
 const GZIP_LEVEL: u32 = 1;
 
-/// The first form that the client accepts and this server has; 406 if there is none.
+/// What a client wants an answer to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Objects, or their metadata alone.
+    pub form: Form,
+    /// In protobuf instead of JSON.
+    pub protobuf: bool,
+}
+
+/// The first form that the client accepts and this server has as JSON; 406 if there is none.
 pub(super) fn accepted_form(request: &Request) -> Result<Form> {
+    accepted(request, |_| false).map(|it| it.form)
+}
+
+/// What the client accepts first of all that this server has: JSON always, protobuf of what `protobuf` says.
+pub(super) fn accepted(request: &Request, protobuf: impl Fn(Form) -> bool) -> Result<Wanted> {
     let Some(accept) = request.header("accept") else {
-        return Ok(Form::Whole);
+        return Ok(Wanted {
+            form: Form::Whole,
+            protobuf: false,
+        });
     };
     for offer in accept.split(',') {
         let mut parts = offer.split(';').map(str::trim);
-        let media_type = parts.next().unwrap_or_default();
-        if !matches!(
-            media_type,
-            "" | "*/*" | "application/*" | "application/json"
-        ) {
-            continue;
-        }
-        match parts.find_map(|part| part.strip_prefix("as=")) {
-            None => return Ok(Form::Whole),
-            Some("PartialObjectMetadata" | "PartialObjectMetadataList") => {
-                return Ok(Form::Metadata);
-            }
+        let is_protobuf = match parts.next().unwrap_or_default() {
+            "" | "*/*" | "application/*" | "application/json" => false,
+            protobuf::MEDIA_TYPE => true,
+            _ => continue,
+        };
+        let form = match parts.find_map(|part| part.strip_prefix("as=")) {
+            None => Form::Whole,
+            Some("PartialObjectMetadata" | "PartialObjectMetadataList") => Form::Metadata,
             // Tables are for kubectl, which accepts objects as well.
-            Some(_) => {}
+            Some(_) => continue,
+        };
+        if !is_protobuf || protobuf(form) {
+            return Ok(Wanted {
+                form,
+                protobuf: is_protobuf,
+            });
         }
     }
     Err(Status::generic(406, "406: Not Acceptable"))
+}
+
+/// A refusal, in the form that was asked for first.
+pub(super) fn refusal(request: &Request, status: &Status) -> Response {
+    let wanted = accepted(request, |_| true);
+    if !wanted.is_ok_and(|it| it.protobuf) {
+        return status.to_response();
+    }
+    let response = binary(status.code, protobuf::status(status));
+    match status.retry_after {
+        0 => response,
+        seconds => response.with_header("retry-after", seconds.to_string()),
+    }
+}
+
+/// A body in protobuf.
+pub(super) fn binary(code: u16, body: Vec<u8>) -> Response {
+    Response::new(code, body)
+        .with_header("cache-control", "no-cache, private")
+        .with_header("content-type", protobuf::MEDIA_TYPE)
 }
 
 /// A body that is known already.

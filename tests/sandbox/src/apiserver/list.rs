@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Call;
 use super::body;
 use super::object::{Form, Object};
+use super::protobuf;
 use super::resources::Resource;
 use super::selector::Selector;
 use super::status::{Result, Status};
@@ -53,8 +54,11 @@ struct Continue {
 
 /// Answers a list.
 pub(super) fn list(call: &Call<'_>) -> Result<Response> {
-    let form = body::accepted_form(call.request)?;
     let resource = call.target.resource;
+    let wanted = body::accepted(call.request, |form| {
+        call.api.options.protobuf && protobuf::items(resource, form).is_some()
+    })?;
+    let form = wanted.form;
     let selector = call.selector()?;
     let page = call.api.store.write(|state| read(call, state, &selector))?;
 
@@ -69,6 +73,11 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response> {
         Form::Whole => (resource.kind, resource.api_version()),
         Form::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
     };
+    if let Some(fields) = protobuf::items(resource, form).filter(|_| wanted.protobuf) {
+        let items = page.objects.iter().map(|it| &*it.json);
+        let list = protobuf::list(&format!("{kind}List"), &version, &metadata, fields, items);
+        return Ok(body::binary(200, list));
+    }
     let head = format!(
         r#"{{"kind":"{kind}List","apiVersion":"{version}","metadata":{metadata},"items":["#
     );

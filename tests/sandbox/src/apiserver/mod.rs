@@ -33,6 +33,7 @@ mod metrics;
 mod object;
 mod options;
 mod patch;
+mod protobuf;
 mod quantity;
 mod random;
 mod resources;

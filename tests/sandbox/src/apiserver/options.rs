@@ -27,6 +27,9 @@ pub struct Options {
     pub mutation_log: Option<PathBuf>,
     /// How many requests the audit log holds before the oldest go.
     pub audit_size: usize,
+    /// Whether it answers in protobuf what the real server does: lists of pods and of metadata. Something between agent
+    /// and server may know JSON alone.
+    pub protobuf: bool,
     /// Whether a pod that is deleted goes at once, as if its node's kubelet had no work with it. Otherwise it stays
     /// terminating until the controllers' kubelet, or a deletion without grace, removes it.
     pub delete_pods_at_once: bool,
@@ -54,6 +57,7 @@ impl Default for Options {
             metrics_resolution: Duration::from_secs(15),
             mutation_log: None,
             audit_size: 100_000,
+            protobuf: true,
             delete_pods_at_once: false,
         }
     }

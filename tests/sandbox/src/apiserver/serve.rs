@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::audit::Entry;
+use super::body;
 use super::create;
 use super::route::{Route, Target};
 use super::status::{Result, Status};
@@ -60,7 +61,7 @@ impl Handler for Front {
                 .access
                 .authenticate(&request)
                 .and_then(|()| answer(api, &request, route, &verb, &sent));
-            answered.unwrap_or_else(|status| status.to_response())
+            answered.unwrap_or_else(|status| body::refusal(&request, &status))
         });
         if let Some(misbehaviour) = verdict.misbehaviour {
             response = response.misbehaving(misbehaviour);

@@ -19,14 +19,16 @@ struct Room {
     memory: i64,
 }
 
-/// Binds every pod that waits to the emptiest node that can take it.
+/// Binds every pod that waits for this scheduler to the emptiest node that can take it.
 pub(super) fn schedule(world: &mut World<'_>) {
     let resource = Resource::named("", "pods");
     let waiting: Vec<Arc<Object>> = world
         .state
         .list(resource, "")
         .filter(|pod| {
-            pod.field("spec.nodeName").is_empty() && pod.field("status.phase") == "Pending"
+            pod.field("spec.nodeName").is_empty()
+                && matches!(pod.field("spec.schedulerName"), "" | "default-scheduler")
+                && pod.field("status.phase") == "Pending"
         })
         .cloned()
         .collect();

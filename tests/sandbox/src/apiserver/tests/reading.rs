@@ -127,13 +127,25 @@ fn shows_metadata_alone() {
         (names(&list), list["items"][0].get("spec")),
         (vec!["a"], None)
     );
-    let refused = client.send(
-        "GET",
-        PODS,
-        "Accept: application/vnd.kubernetes.protobuf\r\n",
-        "",
-    );
-    assert_eq!(refused.code, 406);
+}
+
+#[test]
+fn lists_in_protobuf_what_the_agent_reads_so() {
+    let (server, client) = start(options());
+    server.create(pod("default", "a", "n-1"));
+    let protobuf = "application/vnd.kubernetes.protobuf";
+    let answer = |path: &str, accept: &str| {
+        let answer = client.send("GET", path, &format!("Accept: {accept}\r\n"), "");
+        (answer.code, answer.body.starts_with(b"k8s\0"))
+    };
+    assert_eq!(answer(PODS, protobuf), (200, true));
+    let both = format!("{protobuf},application/json");
+    assert_eq!(answer(PODS, &both), (200, true));
+    assert_eq!(answer("/api/v1/nodes", &both), (200, false));
+    assert_eq!(answer("/api/v1/nodes", protobuf), (406, true));
+    // A refusal has the form that was asked for, whatever it is about.
+    assert_eq!(answer("/api/v1/pods?continue=x", &both), (400, true));
+    assert_eq!(answer("/api/v1/pods?continue=x", "*/*"), (400, false));
 }
 
 #[test]
