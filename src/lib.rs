@@ -42,6 +42,7 @@ pub mod collector;
 pub mod backend;
 pub mod heartbeat;
 pub mod net;
+mod plain;
 pub mod actions;
 pub mod journal;
 pub mod state_dir;

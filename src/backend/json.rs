@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::plain::is_plain;
+
 /// JSON text.
 #[derive(Debug, Default)]
 pub struct Json(Vec<u8>);
@@ -37,10 +39,7 @@ impl Json {
 
     /// Appends a string.
     pub fn string(&mut self, text: &str) {
-        if text
-            .bytes()
-            .any(|it| it < b' ' || matches!(it, b'"' | b'\\'))
-        {
+        if !is_plain(text.as_bytes()) {
             return self.value(text);
         }
         self.0.push(b'"');

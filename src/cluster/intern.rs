@@ -1,9 +1,10 @@
 //! One copy of each value that many records share: namespaces, node names, owners, container shapes.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
+
+use hashbrown::HashSet;
 
 /// Entries below which nothing is swept: the work would cost more than the memory.
 const SMALL: usize = 256;

@@ -7,6 +7,8 @@
 
 use memchr::memchr2;
 
+use crate::plain::is_plain;
+
 /// A place in JSON text.
 pub struct Scan<'a> {
     bytes: &'a [u8],
@@ -64,7 +66,7 @@ impl<'a> Scan<'a> {
     pub fn text(&mut self) -> Option<&'a str> {
         self.space()?;
         let bytes = self.string()?;
-        if bytes.iter().any(|it| *it < b' ') {
+        if !is_plain(bytes) {
             return None;
         }
         str::from_utf8(bytes).ok()

@@ -125,10 +125,6 @@ impl Tag {
 
 /// A varint at the front of `bytes` and how many it takes; `None` where it may go on behind their end.
 fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
-    // Nearly all are tags and short lengths.
-    if let Some(&byte) = bytes.first().filter(|it| **it < 0x80) {
-        return Ok(Some((byte.into(), 1)));
-    }
     let mut number = 0;
     for (at, &byte) in bytes.iter().take(MAX_VARINT).enumerate() {
         number |= u64::from(byte & 0x7f) << (7 * at);
@@ -144,7 +140,13 @@ fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
 }
 
 /// A varint in a message that is there as a whole.
+#[inline]
 fn whole(rest: &mut &[u8]) -> Result<u64, Malformed> {
+    // Nearly all are tags and short lengths.
+    if let [byte @ ..0x80, behind @ ..] = *rest {
+        *rest = behind;
+        return Ok(u64::from(*byte));
+    }
     let (number, taken) = varint(rest)?.ok_or(Malformed("a message ends within a number"))?;
     *rest = &rest[taken..];
     Ok(number)
