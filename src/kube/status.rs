@@ -4,8 +4,6 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
-
 use super::protobuf;
 
 /// Why a request to the API server did not succeed.
@@ -85,7 +83,7 @@ impl Status {
     pub fn from_answer(code: u16, retry_after: Option<&str>, body: &[u8]) -> Self {
         let parsed = protobuf::status(body)
             .or_else(|| serde_json::from_slice(body).ok())
-            .unwrap_or_else(meta::Status::default);
+            .unwrap_or_default();
         let details = parsed.details.unwrap_or_default();
         let seconds = retry_after
             .and_then(|it| it.trim().parse().ok())
