@@ -284,7 +284,7 @@ impl AnyCluster {
     /// The API server goes down without a word; connections break.
     pub fn stop_server(&self) {
         match &self.kind {
-            Kind::Real(real) => real.script("component", &["kill", "kube-apiserver"]),
+            Kind::Real(real) => real.stop_server(),
             Kind::Simulated(server) => server.stop(),
         }
     }
@@ -292,7 +292,7 @@ impl AnyCluster {
     /// The API server comes back.
     pub fn start_server(&self) {
         match &self.kind {
-            Kind::Real(real) => real.script("component", &["start", "kube-apiserver"]),
+            Kind::Real(real) => real.start_server(),
             Kind::Simulated(server) => server.restart().expect("it listens again"),
         }
     }

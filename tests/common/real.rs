@@ -8,6 +8,7 @@ use std::process::Command;
 
 use kubernetes_agent::rbac::RULES;
 use kubernetes_agent::rbac::capability::accesses;
+use sandbox::backend::Clock;
 use serde_json::{Value, json};
 
 use super::any_cluster::Write;
@@ -17,6 +18,8 @@ use super::api::Api;
 const ACCOUNT: &str = "kubernetes-agent";
 /// In the cluster's folder: what was denied to that account, one access a line.
 const DENIED: &str = "denied";
+/// In the cluster's folder: when the API server was starting anew, from and until, once a line.
+const STARTS: &str = "starts";
 
 /// The folder.
 pub struct Real {
@@ -110,13 +113,8 @@ impl Real {
     /// Grants the agent's account all of the table but these: verb, group and resource. The cluster's folder keeps
     /// what was ever denied.
     pub fn grant(&self, api: &Api, denied: &[(&str, &str, &str)]) {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.folder.join(DENIED));
-        let mut file = file.expect("the cluster's folder can be written to");
         for (verb, group, resource) in denied {
-            writeln!(file, "{verb} {group} {resource}").expect("a line is written");
+            self.note(DENIED, &format!("{verb} {group} {resource}"));
         }
         let each = RULES
             .iter()
@@ -148,9 +146,41 @@ impl Real {
         text.lines().filter_map(line).collect()
     }
 
-    /// What the agent's account has asked for so far, each once.
+    /// Writes a line to a file of the cluster's folder.
+    fn note(&self, file: &str, line: &str) {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join(file));
+        let mut file = file.expect("the cluster's folder can be written to");
+        writeln!(file, "{line}").expect("a line is written");
+    }
+
+    /// Kills the API server.
+    pub fn stop_server(&self) {
+        self.script("component", &["kill", "kube-apiserver"]);
+    }
+
+    /// Starts the API server again, and waits until it answers.
+    pub fn start_server(&self) {
+        let clock = Clock::default();
+        let from = clock.rfc3339();
+        self.script("component", &["start", "kube-apiserver"]);
+        self.note(STARTS, &format!("{from} {}", clock.rfc3339()));
+    }
+
+    /// What the agent's account has asked for so far, each once; without what a server refused that was starting, and
+    /// had not read any role yet.
     pub fn asked(&self) -> BTreeSet<Request> {
+        let starts = fs::read_to_string(self.folder.join(STARTS)).unwrap_or_default();
         let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+        // All times are written in the same way, so that they are ordered as text is.
+        let is_known = |it: &&Value| {
+            let at = text(&it["requestReceivedTimestamp"]);
+            let mut starts = starts.lines().filter_map(|it| it.split_once(' '));
+            let starting = starts.any(|(from, until)| *from <= *at && *at <= *until);
+            it["responseStatus"]["code"] != 403 || !starting
+        };
         let request = |it: &Value| {
             let object = &it["objectRef"];
             let uri = text(&it["requestURI"]);
@@ -164,7 +194,8 @@ impl Real {
                 code: it["responseStatus"]["code"].as_u64()?,
             })
         };
-        self.audit().iter().filter_map(request).collect()
+        let audit = self.audit();
+        audit.iter().filter(is_known).filter_map(request).collect()
     }
 
     /// Requests of the agent's account, as the audit log counts them; `pods.metrics.k8s.io` is the Metrics API's.
