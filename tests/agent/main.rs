@@ -27,6 +27,8 @@ mod events;
 mod kubectl;
 mod leadership;
 mod lifecycle;
+mod owners;
+mod permissions;
 mod refusals;
 mod supervision;
 mod websocket;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::agent::{Agent, Setup};
 use super::any_cluster::AnyCluster;
-use super::{SOON, eventually, settles, settles_within};
+use super::{eventually, settles};
 
 /// A result comes within this.
 const LONG: Duration = Duration::from_secs(90);
@@ -59,30 +59,15 @@ impl Scene {
 
     /// Waits until the pods of earlier tests are gone, which a drain would meet.
     fn await_leftovers(&self) {
-        settles_within(2 * SOON, "the pods of earlier tests are gone", || {
+        settles("the pods of earlier tests are gone", || {
             let mut pods = self.cluster.api().list("/api/v1/pods");
             pods.retain(|it| {
                 let namespace = it["metadata"]["namespace"].as_str().unwrap_or_default();
                 namespace.starts_with("test-") && namespace != self.cluster.namespace()
             });
-            for pod in &pods {
-                let text = |name: &str| pod["metadata"][name].as_str().unwrap_or_default();
-                let path = format!(
-                    "/api/v1/namespaces/{}/pods/{}",
-                    text("namespace"),
-                    text("name")
-                );
-                let free = json!({"metadata": {"finalizers": null}});
-                // It may be gone by now.
-                let _ =
-                    self.cluster
-                        .api()
-                        .try_request(&ureq::http::Method::PATCH, &path, Some(&free));
-            }
-            if pods.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{} pods", pods.len()))
+            match pods.first() {
+                None => Ok(()),
+                Some(pod) => Err(format!("{} pods, among them {pod}", pods.len())),
             }
         });
     }

@@ -39,18 +39,9 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Polls until `holds`; at the deadline panics with `what` and why it did not hold at last.
-pub fn settles(what: &str, holds: impl FnMut() -> Result<(), String>) {
-    settles_within(SOON, what, holds);
-}
-
-/// The same with another deadline, for what a test waits for before it begins.
-pub fn settles_within(
-    patience: Duration,
-    what: &str,
-    mut holds: impl FnMut() -> Result<(), String>,
-) {
+pub fn settles(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
     let mut why = String::new();
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + SOON;
     while Instant::now() < deadline {
         match holds() {
             Ok(()) => return,
@@ -58,5 +49,5 @@ pub fn settles_within(
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("not within {} s: {what}: {why}", patience.as_secs());
+    panic!("not within {} s: {what}: {why}", SOON.as_secs());
 }

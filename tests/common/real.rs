@@ -1,11 +1,14 @@
 //! A real cluster that `tests/cluster/up` started: its folder, and the scripts beside that one.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kubernetes_agent::rbac::RULES;
 use kubernetes_agent::rbac::capability::accesses;
+use sandbox::backend::Clock;
 use serde_json::{Value, json};
 
 use super::any_cluster::Write;
@@ -13,10 +16,33 @@ use super::api::Api;
 
 /// The agent's account, in a namespace of the same name.
 const ACCOUNT: &str = "kubernetes-agent";
+/// In the cluster's folder: what was denied to that account, one access a line.
+const DENIED: &str = "denied";
+/// In the cluster's folder: when the API server was starting anew, from and until, once a line.
+const STARTS: &str = "starts";
 
 /// The folder.
 pub struct Real {
     folder: PathBuf,
+}
+
+/// A request of the agent's account, as the audit log has it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Request {
+    /// As RBAC has it.
+    pub verb: String,
+    /// Empty for the core group.
+    pub group: String,
+    /// With its subresource after a slash; empty for what is no resource, such as `/version`.
+    pub resource: String,
+    /// Empty for what is in none.
+    pub namespace: String,
+    /// Empty for a collection.
+    pub name: String,
+    /// The path without its query.
+    pub path: String,
+    /// The status of the answer.
+    pub code: u64,
 }
 
 impl Real {
@@ -45,7 +71,7 @@ impl Real {
             .to_owned()
     }
 
-    /// Makes the agent's account, with the permissions for observing and no others, and a kubeconfig for it.
+    /// Makes the agent's account, with the permissions of the table and no others, and a kubeconfig for it.
     pub fn kubeconfig_of_agent(&self, api: &Api, folder: &Path) -> PathBuf {
         let named = |version: &str, kind: &str| json!({"apiVersion": version, "kind": kind, "metadata": {"name": ACCOUNT}});
         let rbac = "/apis/rbac.authorization.k8s.io/v1";
@@ -84,30 +110,102 @@ impl Real {
         path
     }
 
-    /// Grants the agent's account all of the table but these: verb, group and resource.
-    #[expect(clippy::unused_self, reason = "it is this cluster's account")]
+    /// Grants the agent's account all of the table but these: verb, group and resource. The cluster's folder keeps
+    /// what was ever denied.
     pub fn grant(&self, api: &Api, denied: &[(&str, &str, &str)]) {
-        let granted = RULES.iter().flat_map(accesses).filter(|it| {
+        for (verb, group, resource) in denied {
+            self.note(DENIED, &format!("{verb} {group} {resource}"));
+        }
+        let each = RULES
+            .iter()
+            .flat_map(|rule| accesses(rule).map(move |it| (rule, it)));
+        let granted = each.filter(|(_, it)| {
             let it = (it.verb, it.group, it.resource);
             !denied.contains(&it)
         });
-        let rules = granted.map(
-            |it| json!({"apiGroups": [it.group], "resources": [it.resource], "verbs": [it.verb]}),
-        );
+        let rules = granted.map(|(rule, it)| {
+            let mut granted =
+                json!({"apiGroups": [it.group], "resources": [it.resource], "verbs": [it.verb]});
+            if rule.own_name {
+                granted["resourceNames"] = json!([ACCOUNT]);
+            }
+            granted
+        });
         let rules = json!({"rules": rules.collect::<Vec<_>>()});
         let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
         api.patch(&format!("{path}/{ACCOUNT}"), &rules);
+    }
+
+    /// What was ever denied to the agent's account: verb, group and resource.
+    pub fn denied(&self) -> BTreeSet<(String, String, String)> {
+        let text = fs::read_to_string(self.folder.join(DENIED)).unwrap_or_default();
+        let line = |it: &str| {
+            let mut words = it.split(' ').map(str::to_owned);
+            Some((words.next()?, words.next()?, words.next()?))
+        };
+        text.lines().filter_map(line).collect()
+    }
+
+    /// Writes a line to a file of the cluster's folder.
+    fn note(&self, file: &str, line: &str) {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.join(file));
+        let mut file = file.expect("the cluster's folder can be written to");
+        writeln!(file, "{line}").expect("a line is written");
+    }
+
+    /// Kills the API server.
+    pub fn stop_server(&self) {
+        self.script("component", &["kill", "kube-apiserver"]);
+    }
+
+    /// Starts the API server again, and waits until it answers.
+    pub fn start_server(&self) {
+        let clock = Clock::default();
+        let from = clock.rfc3339();
+        self.script("component", &["start", "kube-apiserver"]);
+        self.note(STARTS, &format!("{from} {}", clock.rfc3339()));
+    }
+
+    /// What the agent's account has asked for so far, each once; without what a server refused that was starting, and
+    /// had not read any role yet.
+    pub fn asked(&self) -> BTreeSet<Request> {
+        let starts = fs::read_to_string(self.folder.join(STARTS)).unwrap_or_default();
+        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+        // All times are written in the same way, so that they are ordered as text is.
+        let is_known = |it: &&Value| {
+            let at = text(&it["requestReceivedTimestamp"]);
+            let mut starts = starts.lines().filter_map(|it| it.split_once(' '));
+            let starting = starts.any(|(from, until)| *from <= *at && *at <= *until);
+            it["responseStatus"]["code"] != 403 || !starting
+        };
+        let request = |it: &Value| {
+            let object = &it["objectRef"];
+            let uri = text(&it["requestURI"]);
+            Some(Request {
+                verb: text(&it["verb"]),
+                group: text(&object["apiGroup"]),
+                resource: plural_of(object),
+                namespace: text(&object["namespace"]),
+                name: text(&object["name"]),
+                path: uri.split('?').next().unwrap_or_default().to_owned(),
+                code: it["responseStatus"]["code"].as_u64()?,
+            })
+        };
+        let audit = self.audit();
+        audit.iter().filter(is_known).filter_map(request).collect()
     }
 
     /// Requests of the agent's account, as the audit log counts them; `pods.metrics.k8s.io` is the Metrics API's.
     pub fn requests(&self, verb: &str, resource: &str) -> usize {
         let of = |entry: &Value| {
             let object = &entry["objectRef"];
-            let plural = object["resource"].as_str().unwrap_or_default();
-            match (object["apiGroup"].as_str(), object["subresource"].as_str()) {
-                (Some(group @ "metrics.k8s.io"), _) => format!("{plural}.{group}"),
-                (_, Some(part)) => format!("{plural}/{part}"),
-                _ => plural.to_owned(),
+            let plural = plural_of(object);
+            match object["apiGroup"].as_str() {
+                Some(group @ "metrics.k8s.io") => format!("{plural}.{group}"),
+                _ => plural,
             }
         };
         let counts = |it: &&Value| {
@@ -130,11 +228,9 @@ impl Real {
         };
         let write = |it: &Value| {
             let object = &it["objectRef"];
-            let part = text(&object["subresource"]);
-            let slash = if part.is_empty() { "" } else { "/" };
             Write {
                 verb: text(&it["verb"]),
-                resource: format!("{}{slash}{part}", text(&object["resource"])),
+                resource: plural_of(object),
                 namespace: text(&object["namespace"]),
             }
         };
@@ -154,6 +250,7 @@ impl Real {
         let lines = log.lines().filter(|it| it.contains(&user));
         lines
             .filter_map(|it| serde_json::from_str::<Value>(it).ok())
+            .filter(|it| it["user"]["username"] == *user)
             .collect()
     }
 
@@ -182,5 +279,14 @@ impl Real {
             .arg(&self.folder)
             .status();
         assert!(status.is_ok_and(|it| it.success()), "{name} {arguments:?}");
+    }
+}
+
+/// The plural name of what an entry of the audit log is about, with its subresource after a slash.
+fn plural_of(object: &Value) -> String {
+    let plural = object["resource"].as_str().unwrap_or_default();
+    match object["subresource"].as_str() {
+        Some(part) => format!("{plural}/{part}"),
+        None => plural.to_owned(),
     }
 }

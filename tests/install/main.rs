@@ -10,6 +10,7 @@
     reason = "a test that cannot go on fails; what it measures is worth a line in the log"
 )]
 
+mod channels;
 #[path = "../common/mod.rs"]
 mod common;
 mod confinement;
@@ -26,7 +27,7 @@ use common::{eventually, settles};
 use confinement::confined;
 use kubernetes_agent::actions::action::ActionKind;
 use kubernetes_agent::rbac::{self, Need, Rule};
-use node::{Forward, NAMESPACE, Node, backend, output};
+use node::{CURL, Forward, NAMESPACE, Node, backend, output};
 use sandbox::backend::{Backend, Kind};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -82,6 +83,7 @@ fn works(node: &Node, backend: &Backend) -> String {
         assert!(log.contains(line), "{line:?} in:\n{log}");
     }
     answers(node);
+    channels::bring_an_action_each(node, backend);
     confined(&name);
     memory(node, &name);
     checked(node);
@@ -150,14 +152,6 @@ fn answers(node: &Node) {
         ("/readyz", "\"ready\""),
         ("/metrics", "kubernetes_agent_build_info"),
     ] {
-        let curl = [
-            "curl",
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--max-time",
-            "10",
-        ];
         let namespace = format!(
             "--net={}",
             node.folder.join("node/namespaces/net").display()
@@ -166,15 +160,11 @@ fn answers(node: &Node) {
         let url = format!("http://{address}:8080{path}");
         eventually(&url, || {
             let mut inside = Command::new("nsenter");
-            inside.arg(&namespace).args(curl).arg(&url);
+            inside.arg(&namespace).args(CURL).arg(&url);
             let answer = inside.output().unwrap().stdout;
             String::from_utf8_lossy(&answer).contains(expected)
         });
-        let outside = output(
-            Command::new(curl[0])
-                .args(&curl[1..])
-                .arg(format!("http://{}{path}", forward.address)),
-        );
+        let outside = forward.get(path);
         assert!(
             outside.contains(expected),
             "{path} by port-forward: {outside}"

@@ -15,6 +15,15 @@ use super::condition;
 
 /// Where the agent is installed.
 pub(crate) const NAMESPACE: &str = "ml-optimizer";
+/// curl as a script runs it; the URL follows.
+pub(crate) const CURL: [&str; 6] = [
+    "curl",
+    "--silent",
+    "--show-error",
+    "--fail",
+    "--max-time",
+    "10",
+];
 const USER: &str = "system:serviceaccount:ml-optimizer:ml-agent";
 
 /// The cluster with the real node.
@@ -168,7 +177,7 @@ pub(crate) fn output(command: &mut Command) -> String {
 /// A port of this machine that kubectl forwards to the service. It ends with this.
 pub(crate) struct Forward {
     kubectl: Child,
-    pub(crate) address: String,
+    address: String,
     /// kubectl ends when nobody listens to what it says.
     _said: BufReader<ChildStdout>,
 }
@@ -195,6 +204,12 @@ impl Forward {
             address,
             _said: said,
         }
+    }
+
+    /// What one of the agent's endpoints answers.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.address);
+        output(Command::new(CURL[0]).args(&CURL[1..]).arg(url))
     }
 }
 

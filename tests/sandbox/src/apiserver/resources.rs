@@ -106,6 +106,13 @@ pub(super) static RESOURCES: &[Resource] = &[
         ],
     ),
     core("configmaps", "ConfigMap", true, &[], &[]),
+    core(
+        "replicationcontrollers",
+        "ReplicationController",
+        true,
+        &["status"],
+        &[],
+    ),
     grouped(
         "apps",
         "v1",

@@ -8,6 +8,7 @@ use super::world::{World, controller};
 
 /// What may own, and whose absence is therefore known.
 const OWNERS: &[(&str, &str)] = &[
+    ("", "replicationcontrollers"),
     ("apps", "deployments"),
     ("apps", "replicasets"),
     ("apps", "statefulsets"),
