@@ -12,7 +12,8 @@ use log::{error, info};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::context::{Context, Ended};
+use super::context::Context;
+use super::ended::Ended;
 use super::event::Recorder;
 use super::execute::{execute, observe};
 use super::inbox::Inbox;

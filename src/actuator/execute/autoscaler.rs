@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::deployment::Named;
 use crate::actions::outcome::Reason;
-use crate::actuator::context::{Context, Ended};
+use crate::actuator::context::Context;
+use crate::actuator::ended::Ended;
 use crate::kube::request::encode;
 
 /// Objects on a page.

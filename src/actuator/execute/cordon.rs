@@ -16,7 +16,9 @@ use crate::actions::id::EnvelopeId;
 use crate::actions::names::{ObjectName, Uid};
 use crate::actions::outcome::{Reason, Status};
 use crate::actions::params::{CordonNode, UncordonNode};
-use crate::actuator::context::{Context, Ended, PatchType, Writes};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::{PatchType, Writes};
+use crate::actuator::ended::Ended;
 use crate::kube;
 
 /// A written node shows what was written within this, or somebody has changed it again.

@@ -11,7 +11,9 @@ use super::guarded;
 use super::rollout::{self, Rollout};
 use crate::actions::names::{Namespace, ObjectName};
 use crate::actions::outcome::{Reason, Status};
-use crate::actuator::context::{Context, Ended, FIELD_MANAGER};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::FIELD_MANAGER;
+use crate::actuator::ended::Ended;
 
 /// Where the deployment controller counts the templates of a deployment: what `kubectl rollout undo` goes back by.
 const REVISION: &str = "deployment.kubernetes.io/revision";

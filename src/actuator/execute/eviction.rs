@@ -181,7 +181,7 @@ impl Answered {
         Self {
             answer,
             retry_after: err.retry_after(),
-            status: err.status().map(crate::actuator::context::status_details),
+            status: err.status().map(crate::actuator::ended::status_details),
             text: err.to_string(),
         }
     }

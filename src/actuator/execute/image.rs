@@ -13,7 +13,9 @@ use super::guarded::{self, Change, Guarded};
 use super::rollout::{self, Rollout};
 use crate::actions::outcome::Status;
 use crate::actions::params::SetImage;
-use crate::actuator::context::{Context, Ended, PatchType, Writes};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::{PatchType, Writes};
+use crate::actuator::ended::Ended;
 use crate::kube;
 
 /// Carries out `set_image`.

@@ -26,7 +26,8 @@ pub mod scale;
 pub mod selector;
 pub mod sight;
 
-use super::context::{Context, Ended};
+use super::context::Context;
+use super::ended::Ended;
 use crate::actions::action::Action;
 
 /// Carries out `action` to its end.

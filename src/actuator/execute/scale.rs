@@ -12,7 +12,9 @@ use super::deployment::{self, Named, Written, state, uid, version};
 use super::guarded::{self, Change, Guarded};
 use super::rollout::{self, Rollout};
 use crate::actions::params::ScaleDeployment;
-use crate::actuator::context::{Context, Ended, PatchType, Writes};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::{PatchType, Writes};
+use crate::actuator::ended::Ended;
 use crate::kube;
 
 /// Carries out `scale_deployment`.

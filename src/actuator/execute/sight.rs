@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::budgets::{Budget, BudgetObject, Key};
 use super::eviction::Version;
 use super::pods::{Pod, PodObject};
-use crate::actuator::context::Ended;
+use crate::actuator::ended::Ended;
 use crate::kube::reflector::{self, Mirror, Observer};
 use crate::kube::{self, Client, Collection, Resource};
 use crate::thread::STACK;

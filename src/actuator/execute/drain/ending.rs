@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::actions::outcome::{Reason, Status};
 use crate::actions::params::{DrainNode, OnFailure};
-use crate::actuator::context::{Context, Ended, Writes};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::Writes;
+use crate::actuator::ended::Ended;
 use crate::actuator::execute::cordon::{self, Undo, Undone};
 use crate::actuator::execute::mover::{End, entry};
 use crate::actuator::execute::moves::Moves;
