@@ -12,7 +12,8 @@ use serde::Deserialize;
 
 use super::budgets::{Budget, BudgetObject, Key};
 use super::eviction::Version;
-use super::pods::{Pod, PodObject};
+use super::pods::Pod;
+use super::pods::object::PodObject;
 use crate::actuator::ended::Ended;
 use crate::kube::reflector::{self, Mirror, Observer};
 use crate::kube::{self, Client, Collection, Resource};
