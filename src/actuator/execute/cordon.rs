@@ -7,7 +7,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::kube::objects::Node;
 use serde_json::{Value, json};
 
 use super::guarded::{self, Change, Guarded};
@@ -20,6 +19,7 @@ use crate::actuator::context::Context;
 use crate::actuator::context::writes::{PatchType, Writes};
 use crate::actuator::ended::Ended;
 use crate::kube;
+use crate::kube::objects::Node;
 
 /// A written node shows what was written within this, or somebody has changed it again.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);

@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::kube::objects::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
@@ -14,6 +13,7 @@ use crate::actions::outcome::{Reason, Status};
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::FIELD_MANAGER;
 use crate::actuator::ended::Ended;
+use crate::kube::objects::Deployment;
 
 /// Where the deployment controller counts the templates of a deployment: what `kubectl rollout undo` goes back by.
 const REVISION: &str = "deployment.kubernetes.io/revision";

@@ -3,8 +3,6 @@
 //! A strategic merge patch finds the container by its name, and would add one where there is none of that name: so
 //! the name is looked for first, and the patch holds only for the version in which it was found.
 
-use crate::kube::objects::Deployment;
-use crate::kube::objects::{Container, PodSpec};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
@@ -17,6 +15,7 @@ use crate::actuator::context::Context;
 use crate::actuator::context::writes::{PatchType, Writes};
 use crate::actuator::ended::Ended;
 use crate::kube;
+use crate::kube::objects::{Container, Deployment, PodSpec};
 
 /// Carries out `set_image`.
 pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {

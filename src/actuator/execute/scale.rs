@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 
-use crate::kube::objects::Deployment;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
@@ -16,6 +15,7 @@ use crate::actuator::context::Context;
 use crate::actuator::context::writes::{PatchType, Writes};
 use crate::actuator::ended::Ended;
 use crate::kube;
+use crate::kube::objects::Deployment;
 
 /// Carries out `scale_deployment`.
 pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, Ended> {

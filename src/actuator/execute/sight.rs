@@ -6,7 +6,6 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, Scope};
 
-use crate::kube::objects::Node;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Deserialize;
 
@@ -15,6 +14,7 @@ use super::eviction::Version;
 use super::pods::Pod;
 use super::pods::object::PodObject;
 use crate::actuator::ended::Ended;
+use crate::kube::objects::Node;
 use crate::kube::reflector::{self, Mirror, Observer};
 use crate::kube::{self, Client, Collection, Resource};
 use crate::thread::STACK;

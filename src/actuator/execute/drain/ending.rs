@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::kube::objects::Node;
 use serde_json::{Value, json};
 
 use crate::actions::outcome::{Reason, Status};
@@ -15,6 +14,7 @@ use crate::actuator::execute::cordon::{self, Undo, Undone};
 use crate::actuator::execute::mover::{End, entry};
 use crate::actuator::execute::moves::Moves;
 use crate::actuator::execute::moves::one::Move;
+use crate::kube::objects::Node;
 
 /// A drain that has ended.
 pub(super) struct Ending<'a, 'c> {

@@ -10,7 +10,6 @@ pub mod plan;
 use std::thread;
 use std::time::Instant;
 
-use crate::kube::objects::Node;
 use serde_json::{Value, json};
 
 use super::cordon::{self, Ownership, is_unschedulable};
@@ -23,6 +22,7 @@ use crate::actions::params::DrainNode;
 use crate::actuator::context::Context;
 use crate::actuator::ended::Ended;
 use crate::kube::list::{self, list};
+use crate::kube::objects::Node;
 use crate::kube::stream::parse;
 use crate::kube::{Collection, Resource};
 use daemons::Daemons;
