@@ -9,7 +9,8 @@ use std::thread::{Builder, Scope};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Deserialize;
 
-use super::budgets::{Budget, BudgetObject, Key};
+use super::budgets::object::BudgetObject;
+use super::budgets::{Budget, Key};
 use super::eviction::Version;
 use super::pods::Pod;
 use super::pods::object::PodObject;

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use serde_json::Value;
 
 use crate::actuator::ended::status_details;
-use crate::actuator::execute::budgets::Block;
+use crate::actuator::execute::budgets::block::Block;
 use crate::kube::{self, Status};
 
 /// What an answer means.

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::one::{Fate, Stage};
 use super::{ASK_AGAIN, Moves};
-use crate::actuator::execute::budgets::{Block, Verdict};
+use crate::actuator::execute::budgets::Verdict;
+use crate::actuator::execute::budgets::block::Block;
 use crate::actuator::execute::drain::plan::Group;
 use crate::actuator::execute::eviction::answer::{Answer, Answered};
 

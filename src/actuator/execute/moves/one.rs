@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::actuator::execute::budgets::Block;
+use crate::actuator::execute::budgets::block::Block;
 use crate::actuator::execute::drain::plan::Group;
 use crate::actuator::execute::eviction::answer::{Answer, Answered};
 use crate::actuator::execute::pods::Pod;
