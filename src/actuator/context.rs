@@ -1,178 +1,31 @@
 //! What an executor works with: reads at will, and writes only after STARTED is on the disk.
 
+pub mod writes;
+
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::debug;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use time::OffsetDateTime;
-use ureq::http::Method;
+use serde_json::Value;
 
-use crate::actions::action::ActionKind;
+use super::ended::Ended;
 use crate::actions::id::EnvelopeId;
 use crate::actions::limiter::{EvictionLimiter, Permit};
-use crate::actions::outcome::{Outcome, Reason, Status};
-use crate::actions::policy::{Denial, Policy};
-use crate::kube::client::{Call, Deadlines};
-use crate::kube::{self, Client, Target};
+use crate::actions::outcome::{Reason, Status};
+use crate::actions::policy::Policy;
+use crate::kube::client::pause_after;
+use crate::kube::{Client, Target};
 use crate::logging::ACTUATOR;
 use crate::metrics::Metrics;
-use crate::rbac::capability::Lack;
+use crate::thread::backoff::Backoff;
 use crate::thread::stop::Stop;
+use writes::Writes;
 
-/// Who the agent is in its writes: `fieldManager` and the owner of its cordons.
-pub const FIELD_MANAGER: &str = "kubernetes-agent";
-
-/// How an action ended, before times are put to it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ended {
-    /// How.
-    pub status: Status,
-    /// Why, where the status does not say enough.
-    pub reason: Option<Reason>,
-    /// One sentence for a person.
-    pub message: String,
-    /// Every target touched, what was observed before and after, the Status of a refusal.
-    pub details: Map<String, Value>,
-}
-
-impl Ended {
-    /// With nothing in its details.
-    pub fn new(status: Status, reason: Option<Reason>, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            reason,
-            message: message.into(),
-            details: Map::new(),
-        }
-    }
-
-    /// The wanted state was made, and seen.
-    pub fn succeeded(message: impl Into<String>) -> Self {
-        Self::new(Status::Succeeded, None, message)
-    }
-
-    /// The wanted state held already.
-    pub fn noop(message: impl Into<String>) -> Self {
-        Self::new(Status::Noop, None, message)
-    }
-
-    /// The object is not as the action expects it; nothing was written.
-    pub fn precondition(message: impl Into<String>) -> Self {
-        Self::new(Status::Rejected, Some(Reason::PreconditionFailed), message)
-    }
-
-    /// The local policy forbids it; nothing was written.
-    pub fn denied(denial: &Denial) -> Self {
-        Self::new(
-            Status::Rejected,
-            Some(Reason::PolicyDenied),
-            denial.to_string(),
-        )
-    }
-
-    /// The cluster does not permit it to the agent; nothing was tried.
-    pub fn not_permitted(kind: ActionKind, lack: &Lack) -> Self {
-        let message = format!("{} is switched off: {lack}", kind.as_str());
-        Self::new(Status::Rejected, Some(Reason::PolicyDenied), message)
-    }
-
-    /// The API server refused or did not answer; `doing` says what was tried.
-    pub fn api(doing: &str, err: &kube::Error) -> Self {
-        let reason = match err {
-            kube::Error::Stopped | kube::Error::Fenced => {
-                return Self::interrupted(format!("stopped before {doing}"));
-            }
-            err if err.is_forbidden() => Reason::Forbidden,
-            _ => Reason::ApiError,
-        };
-        let ended = Self::new(
-            Status::Failed,
-            Some(reason),
-            format!("failed {doing}: {err}"),
-        );
-        match err.status() {
-            Some(status) => ended.with("status", status_details(status)),
-            None => ended,
-        }
-    }
-
-    /// The agent was told to stop in the middle of it.
-    pub fn interrupted(message: impl Into<String>) -> Self {
-        Self::new(Status::Interrupted, Some(Reason::Shutdown), message)
-    }
-
-    /// The end of a dry run that found something to do: everything was checked, nothing was written, and `plan` is
-    /// what would be. One that found nothing to do ends with [`Ended::noop`], one that may not with the same
-    /// rejection as without the dry run.
-    pub fn plan(message: impl Into<String>, plan: impl Into<Value>) -> Self {
-        Self::succeeded(message)
-            .with("dry_run", true)
-            .with("plan", plan)
-    }
-
-    /// What an observer makes of an object that is not there, or cannot be read: nothing is known of the wanted
-    /// state, and the action is not run again.
-    #[must_use]
-    pub fn not_observed(self) -> Self {
-        match self.reason {
-            Some(Reason::Shutdown) => self,
-            _ => Self {
-                status: Status::Interrupted,
-                reason: Some(Reason::Restarted),
-                ..self
-            },
-        }
-    }
-
-    /// What a check that fails after the write makes of it: not a rejection, for something was written.
-    #[must_use]
-    pub fn after_write(self) -> Self {
-        match self.status {
-            Status::Rejected => Self {
-                status: Status::Failed,
-                reason: Some(Reason::ApiError),
-                ..self
-            },
-            _ => self,
-        }
-    }
-
-    /// With one more member in its details.
-    #[must_use]
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.details.insert(name.to_owned(), value.into());
-        self
-    }
-
-    /// The outcome of it.
-    pub fn outcome(
-        self,
-        started_at: Option<OffsetDateTime>,
-        finished_at: OffsetDateTime,
-    ) -> Outcome {
-        let Self {
-            status,
-            reason,
-            message,
-            details,
-        } = self;
-        Outcome {
-            status,
-            reason,
-            message,
-            started_at,
-            finished_at,
-            details,
-        }
-    }
-}
-
-/// A refusal of the API server as `details` show it.
-pub fn status_details(status: &kube::Status) -> Value {
-    serde_json::json!({"code": status.code, "reason": status.reason, "message": status.message})
-}
+/// The first pause, at most, after a read that failed for what may pass; they double.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+/// The longest of them.
+const RETRY_MOST: Duration = Duration::from_secs(5);
 
 /// What the actuator provides for one action.
 pub trait Record {
@@ -220,7 +73,7 @@ impl<'a> Context<'a> {
             ));
         }
         match self.record.started() {
-            Ok(()) => Ok(Writes { kube: self.kube }),
+            Ok(()) => Ok(Writes::new(self.kube)),
             Err(why) => Err(Ended::new(
                 Status::Failed,
                 Some(Reason::JournalUnavailable),
@@ -250,14 +103,14 @@ impl<'a> Context<'a> {
     ) -> Result<Option<T>, Ended> {
         let target = Target::new(path);
         let doing = format!("to read {path}");
-        let mut backoff = crate::thread::backoff::Backoff::new(RETRY_FIRST, RETRY_MOST);
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         loop {
             match self.kube.get(&target, resource) {
                 Ok(found) => return Ok(Some(found)),
                 Err(err) if err.is_not_found() => return Ok(None),
                 Err(err) if err.is_transient() && !self.left().is_zero() => {
                     debug!(target: ACTUATOR, "Failed {doing}: {err}");
-                    self.pause(kube::client::pause_after(&err, &mut backoff))?;
+                    self.pause(pause_after(&err, &mut backoff))?;
                 }
                 Err(err) => return Err(Ended::api(&doing, &err)),
             }
@@ -279,110 +132,4 @@ impl<'a> Context<'a> {
             .unwrap_or_else(PoisonError::into_inner)
             .give_back(permit);
     }
-}
-
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_MOST: Duration = Duration::from_secs(5);
-
-/// The form of a patch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PatchType {
-    /// RFC 7386.
-    Merge,
-    /// Kubernetes' own: lists are merged by their keys.
-    Strategic,
-}
-
-/// The right to write to the cluster; made by [`Context::begin`] alone.
-pub struct Writes<'a> {
-    kube: &'a Client,
-}
-
-impl Writes<'_> {
-    /// Patches the object at `path` and returns what the server made of it. One try: whether a write whose answer
-    /// was lost took place is for the executor to find out by reading.
-    pub fn patch<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        resource: &'static str,
-        kind: PatchType,
-        patch: &Value,
-    ) -> Result<T, kube::Error> {
-        let target = Target::new(path).with("fieldManager", FIELD_MANAGER);
-        let content = match kind {
-            PatchType::Merge => "application/merge-patch+json",
-            PatchType::Strategic => "application/strategic-merge-patch+json",
-        };
-        write(
-            self.kube,
-            Method::PATCH,
-            "patch",
-            &target,
-            resource,
-            content,
-            patch,
-        )
-    }
-
-    /// Creates an object in the collection at `path`, such as an eviction of a pod.
-    pub fn create<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        resource: &'static str,
-        object: &Value,
-    ) -> Result<T, kube::Error> {
-        let target = Target::new(path).with("fieldManager", FIELD_MANAGER);
-        write(
-            self.kube,
-            Method::POST,
-            "create",
-            &target,
-            resource,
-            "application/json",
-            object,
-        )
-    }
-}
-
-/// Asks the server what it would say to a creation, with `dryRun=All`: nothing is written.
-pub fn create_dry_run<T: DeserializeOwned>(
-    kube: &Client,
-    path: &str,
-    resource: &'static str,
-    object: &Value,
-) -> Result<T, kube::Error> {
-    let target = Target::new(path)
-        .with("dryRun", "All")
-        .with("fieldManager", FIELD_MANAGER);
-    write(
-        kube,
-        Method::POST,
-        "create",
-        &target,
-        resource,
-        "application/json",
-        object,
-    )
-}
-
-fn write<T: DeserializeOwned>(
-    kube: &Client,
-    method: Method,
-    verb: &'static str,
-    target: &Target,
-    resource: &'static str,
-    content: &'static str,
-    body: &Value,
-) -> Result<T, kube::Error> {
-    let body = body.to_string();
-    kube.send(&Call {
-        method,
-        target,
-        verb,
-        resource,
-        accept: "application/json",
-        compressed: false,
-        body: Some((content, body.as_bytes())),
-        deadlines: Deadlines::OBJECT,
-    })
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use ureq::http::Method;
 
-use super::context::FIELD_MANAGER;
+use super::context::writes::FIELD_MANAGER;
 use crate::actions::action::Action;
 use crate::actions::id::{EnvelopeId, PayloadHash};
 use crate::actions::outcome::{Outcome, Reason, Status};

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod context;
+pub mod ended;
 pub mod event;
 pub mod execute;
 pub mod inbox;

@@ -187,23 +187,11 @@ mod tests {
     use crate::check::report::Outcome;
     use crate::config::reader::testing::Fake;
 
-    const GOOD: [(&str, &str); 8] = [
-        ("BACKEND_URL", "https://backend.example/base/"),
-        ("BACKEND_WS_URL", "wss://backend.example/ws"),
-        ("API_KEY", "an-api-key"),
-        ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
-        ("CLUSTER_ID", "prod-eu-1"),
-        ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
-        ("KUBERNETES_SERVICE_PORT", "443"),
-        ("POD_NAME", "agent-0"),
-    ];
-
     /// Outcome and name of each line, and the names of what is faulty.
-    fn read(changes: &[(&'static str, &'static str)]) -> (Settings, Vec<(Outcome, String)>) {
-        let mut all = GOOD.to_vec();
-        all.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
-        all.extend(changes);
-        let settings = Settings::read(&Fake::new(&all));
+    fn read(changes: &[(&str, &str)]) -> (Settings, Vec<(Outcome, String)>) {
+        let changes = changes.iter();
+        let all = changes.fold(Fake::complete(), |all, (name, value)| all.with(name, value));
+        let settings = Settings::read(&all);
         let lines = settings.lines();
         let short = lines.into_iter().map(|it| (it.outcome, it.name));
         let short = short.collect();

@@ -47,6 +47,12 @@ struct Entry {
     generation: u32,
 }
 
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ledger")
+    }
+}
+
 impl Ledger {
     /// Reads what was delivered before from `folder`; a file that is missing or damaged counts as empty.
     pub fn open(folder: &Path) -> Self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reader::Reader;
-use super::{seconds, switch};
+use super::value::{seconds, switch};
 use crate::actions::members::Text;
 use crate::actions::names::{Namespace, ObjectName};
 use crate::kube::credentials::NAMESPACE_FILE;

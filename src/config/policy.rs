@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use super::reader::Reader;
-use super::switch;
+use super::value::switch;
 use crate::actions::action::ActionKind;
 use crate::actions::members::Text;
 use crate::actions::names::Namespace;

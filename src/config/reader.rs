@@ -218,6 +218,20 @@ pub mod testing {
                 .fold(Self::default(), |it, (name, value)| it.with(name, value))
         }
 
+        /// With everything that the agent must be told, and nothing that has a default but the name of the pod.
+        pub fn complete() -> Self {
+            Self::new(&[
+                ("BACKEND_URL", "https://backend.example/base/"),
+                ("BACKEND_WS_URL", "wss://backend.example/ws"),
+                ("API_KEY", "an-api-key"),
+                ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+                ("CLUSTER_ID", "prod-eu-1"),
+                ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+                ("KUBERNETES_SERVICE_PORT", "443"),
+                ("POD_NAME", "agent-0"),
+            ])
+        }
+
         /// With one more variable.
         #[must_use]
         pub fn with(mut self, name: &str, value: &str) -> Self {

@@ -1,33 +1,29 @@
-//! The thread that stands for election: takes the Lease when it is free, renews it, gives it back at the stop.
+//! The thread that stands for election: takes the Lease when it is free, renews it, gives it back at the stop. Here is
+//! what it asks of the API server; when it asks, the [`candidate`] decides.
 //!
 //! While another holds it, its renewals are watched, so that a Lease that was given back is taken at once. Where the
 //! watch is not permitted the Lease is read at each retry instead.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod candidate;
 
-use log::{debug, info, warn};
-use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::Value;
-use time::OffsetDateTime;
 use ureq::http::Method;
 
-use super::election::{Election, Standing};
-use super::lease::{Lease, Record};
+use super::lease::Lease;
 use super::{Handover, Leadership, Settings, Timing};
 use crate::health::Component;
-use crate::kube::client::{Call, Deadlines};
+use crate::kube::client::{Body, Call, Deadlines};
 use crate::kube::fence::Open;
-use crate::kube::stream::{Stream, parse};
 use crate::kube::{self, Collection, Error, Resource, Target, request};
-use crate::logging::MAIN;
 use crate::thread::backoff::jittered;
 use crate::thread::stop::{Never, Stop};
+use candidate::Candidate;
 
 /// How much of itself a retry period may be longer or shorter, so that replicas do not try in step.
 const JITTER: f64 = 0.2;
-/// Giving the Lease back has so long: a stop is under way.
-const RELEASE: Duration = Duration::from_secs(1);
 /// An agent that runs alone asks this often whether it may use the Lease now.
 const FORBIDDEN_PAUSE: Duration = Duration::from_secs(30);
 
@@ -42,14 +38,6 @@ pub struct Elector {
     watching: kube::Client,
     leadership: Arc<Leadership>,
     handover: Arc<dyn Handover>,
-}
-
-/// What came of a try to take the Lease.
-enum Tried {
-    /// It is ours.
-    Won,
-    /// Another has it, until then at least.
-    Held(Instant),
 }
 
 impl Elector {
@@ -86,19 +74,7 @@ impl Elector {
     /// Runs until the stop, and then gives the Lease back if it has it.
     pub fn run(&self, component: &Component, stop: &Stop) -> Result<(), Never> {
         component.period(self.timing().lease_duration.max(FORBIDDEN_PAUSE));
-        let mut candidate = Candidate {
-            elector: self,
-            election: Election::new(self.identity.clone(), self.settings.timing),
-            lease: None,
-            forbidden_since: None,
-            was_permitted: false,
-            is_alone: false,
-            component,
-            stop,
-        };
-        while candidate.campaign() {
-            candidate.lead();
-        }
+        Candidate::new(self, component, stop).stand();
         Ok(())
     }
 
@@ -120,13 +96,18 @@ impl Elector {
         format!("{root}/namespaces/{}/{plural}", self.settings.namespace)
     }
 
-    fn get(&self) -> Result<Lease, Error> {
+    /// The Lease; none if there is none.
+    fn get(&self) -> Result<Option<Lease>, Error> {
         let target = Target::new(format!("{}/{}", self.path(), self.settings.lease));
         let call = Call {
             deadlines: within(self.patience()),
             ..Call::get(&target, Resource::LEASES.plural)
         };
-        self.kube.send::<Value>(&call).map(Lease::from)
+        match self.kube.send::<Value>(&call) {
+            Ok(lease) => Ok(Some(lease.into())),
+            Err(err) if err.is_not_found() => Ok(None),
+            Err(err) => Err(err),
+        }
     }
 
     /// Creates the Lease, or updates the version of it that is known.
@@ -151,299 +132,26 @@ impl Elector {
         });
         sent.map(Lease::from)
     }
-}
 
-/// The elector at work.
-struct Candidate<'a> {
-    elector: &'a Elector,
-    election: Election,
-    /// As it was last read or written.
-    lease: Option<Lease>,
-    /// Since when the API server does nothing but forbid it.
-    forbidden_since: Option<Instant>,
-    /// The API server has let us use the Lease before.
-    was_permitted: bool,
-    /// That we run alone has been said.
-    is_alone: bool,
-    component: &'a Component,
-    stop: &'a Stop,
-}
-
-impl Candidate<'_> {
-    /// Returns once the Lease is ours; false at the stop.
-    fn campaign(&mut self) -> bool {
-        loop {
-            if self.stop.requested() {
-                return false;
-            }
-            self.component.beat();
-            let pause = match self.try_to_win() {
-                Ok(Tried::Won) => return true,
-                Ok(Tried::Held(until)) => {
-                    self.watch(until);
-                    // A watch that fails at once must not become a loop.
-                    match self.election.standing(Instant::now()) {
-                        Standing::Held { .. } => self.elector.pause(),
-                        Standing::Free | Standing::Ours => continue,
-                    }
-                }
-                Err(err) => self.failed(&err),
-            };
-            if self.stop.wait(pause) {
-                return false;
-            }
-        }
-    }
-
-    /// Reads the Lease, and takes it if it is free.
-    fn try_to_win(&mut self) -> Result<Tried, Error> {
-        let lease = match self.elector.get() {
-            Ok(lease) => Some(lease),
-            Err(err) if err.is_not_found() => None,
-            Err(err) => return Err(err),
-        };
-        self.saw(lease);
-        match self.election.standing(Instant::now()) {
-            Standing::Held { holder, until } => {
-                self.permitted();
-                let why = format!("{holder} leads");
-                self.elector.leadership.stand_by(&why, Some(&holder));
-                self.component.running();
-                Ok(Tried::Held(until))
-            }
-            Standing::Free | Standing::Ours => {
-                self.claim(self.elector.patience())?;
-                self.permitted();
-                let Settings {
-                    namespace, lease, ..
-                } = &self.elector.settings;
-                info!(target: MAIN, "Leading: took the lease {namespace}/{lease} as {}", self.elector.identity);
-                self.component.running();
-                Ok(Tried::Won)
-            }
-        }
-    }
-
-    /// Writes the Lease as ours. What it is worth counts from the moment before it was sent.
-    fn claim(&mut self, patience: Duration) -> Result<(), Error> {
-        let told = self.elector.handover.tell();
-        let record = self.election.claim(OffsetDateTime::now_utc(), told);
-        let sent = Instant::now();
-        self.write(&record, patience)?;
-        let Timing {
-            lease_duration,
-            renew_deadline,
-            ..
-        } = *self.elector.timing();
-        self.elector
-            .leadership
-            .lead(sent, renew_deadline, lease_duration);
-        Ok(())
-    }
-
-    fn write(&mut self, record: &Record, patience: Duration) -> Result<(), Error> {
-        let lease = match &self.lease {
-            Some(lease) => lease.with(record),
-            None => {
-                let Settings {
-                    namespace, lease, ..
-                } = &self.elector.settings;
-                Lease::new(namespace, lease).with(record)
-            }
-        };
-        let written = self.elector.put(&lease, patience)?;
-        self.election
-            .observe(Some(written.record()), Instant::now());
-        self.lease = Some(written);
-        Ok(())
-    }
-
-    /// Renews the Lease until it is lost, or gives it back at the stop.
-    fn lead(&mut self) {
-        loop {
-            let until = self.elector.leadership.renewed_until();
-            let until = until.unwrap_or_else(Instant::now);
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                self.lost("the lease could not be renewed in time");
-                return;
-            }
-            if self.stop.wait(self.elector.pause().min(left)) {
-                self.release();
-                return;
-            }
-            self.component.beat();
-            let left = until.saturating_duration_since(Instant::now());
-            match self.renew(left.min(self.elector.patience())) {
-                Ok(true) => self.component.running(),
-                Ok(false) => {
-                    self.lost("another agent has taken the lease");
-                    return;
-                }
-                Err(err) => {
-                    warn!(target: MAIN, "Failed to renew the lease: {err}");
-                    let why = format!("failed to renew the lease: {err}");
-                    self.component.degraded(&why);
-                }
-            }
-        }
-    }
-
-    /// Renews it; false if it is not ours any more.
-    fn renew(&mut self, patience: Duration) -> Result<bool, Error> {
-        match self.claim(patience) {
-            Err(err) if matches!(err.code(), Some(409 | 404)) => (),
-            other => return other.map(|()| true),
-        }
-        // Somebody has changed it, or we did and did not hear of it.
-        let lease = match self.elector.get() {
-            Ok(lease) => Some(lease),
-            Err(err) if err.is_not_found() => None,
-            Err(err) => return Err(err),
-        };
-        self.saw(lease);
-        match self.election.standing(Instant::now()) {
-            Standing::Ours => self.claim(patience).map(|()| true),
-            Standing::Free | Standing::Held { .. } => Ok(false),
-        }
-    }
-
-    fn lost(&self, why: &str) {
-        let holder = match self.election.standing(Instant::now()) {
-            Standing::Held { holder, .. } => Some(holder),
-            Standing::Free | Standing::Ours => None,
-        };
-        self.elector.leadership.stand_by(why, holder.as_deref());
-    }
-
-    /// Gives the Lease back, so that the next one need not wait until it runs out. One try.
-    fn release(&mut self) {
-        let told = self.elector.handover.tell();
-        let record = self.election.release(OffsetDateTime::now_utc(), told);
-        self.elector.leadership.resign();
-        match self.write(&record, RELEASE) {
-            Ok(()) => info!(target: MAIN, "Gave the lease back"),
-            Err(err) => warn!(target: MAIN, "Failed to give the lease back: {err}"),
-        }
-    }
-
-    /// Watches the Lease while it is another's, until it is not, or does not change for too long.
-    fn watch(&mut self, until: Instant) {
-        let Some(version) = self.lease.as_ref().map(|it| it.version().to_owned()) else {
-            return;
-        };
+    /// Watches the Lease from `version` on; a read of the answer may wait for as long as `silence`.
+    fn watch(&self, version: &str, silence: Duration) -> Result<Body, Error> {
         let Settings {
             namespace, lease, ..
-        } = &self.elector.settings;
+        } = &self.settings;
         let one = Collection::from(Resource::LEASES)
             .in_namespace(namespace)
             .with_fields(format!("metadata.name={lease}"));
-        let target = request::watch(&one, &version, WATCH.as_secs());
-        // Each read may take as long as the Lease holds: whoever holds it writes more often.
-        let silence = until.saturating_duration_since(Instant::now());
-        if silence < 2 * self.elector.timing().retry_period {
-            return;
-        }
+        let target = request::watch(&one, version, WATCH.as_secs());
         let call = Call {
             verb: "watch",
             deadlines: Deadlines {
-                answer: self.elector.patience(),
+                answer: self.patience(),
                 silence,
                 total: None,
             },
             ..Call::get(&target, Resource::LEASES.plural)
         };
-        let outcome = self.elector.watching.open(&call).and_then(|body| {
-            let mut stream = Stream::new(body);
-            while self.next(&mut stream)? {}
-            Ok(())
-        });
-        if let Err(err) = outcome {
-            debug!(target: MAIN, "The watch of the lease ended: {err}");
-        }
-    }
-
-    /// Takes in one event; false if the watch has told what it can.
-    fn next(&mut self, stream: &mut Stream<kube::client::Body>) -> Result<bool, Error> {
-        #[derive(Deserialize)]
-        struct Event {
-            r#type: String,
-            object: Value,
-        }
-        let mut came = None;
-        stream.next(|window| {
-            parse(window, |source| {
-                came = Some(Event::deserialize(source)?);
-                Ok(())
-            })
-        })?;
-        self.component.beat();
-        match came {
-            Some(Event { r#type, object }) if r#type == "ADDED" || r#type == "MODIFIED" => {
-                self.saw(Some(object.into()));
-            }
-            Some(Event { r#type, .. }) if r#type == "BOOKMARK" => (),
-            Some(Event { r#type, .. }) if r#type == "DELETED" => {
-                self.saw(None);
-                return Ok(false);
-            }
-            // The end, or an error: read it anew.
-            _ => return Ok(false),
-        }
-        match self.election.standing(Instant::now()) {
-            Standing::Held { holder, .. } => {
-                let why = format!("{holder} leads");
-                self.elector.leadership.stand_by(&why, Some(&holder));
-                Ok(!self.stop.requested())
-            }
-            Standing::Free | Standing::Ours => Ok(false),
-        }
-    }
-
-    fn saw(&mut self, lease: Option<Lease>) {
-        let record = lease.as_ref().map(Lease::record);
-        if let Some(told) = record.as_ref().map(|it| it.told.as_str())
-            && !told.is_empty()
-        {
-            self.elector.handover.heard(told);
-        }
-        self.election.observe(record, Instant::now());
-        self.lease = lease;
-    }
-
-    fn permitted(&mut self) {
-        self.forbidden_since = None;
-        self.was_permitted = true;
-        self.is_alone = false;
-    }
-
-    /// What a failed try means, and the pause after it.
-    fn failed(&mut self, err: &Error) -> Duration {
-        // Another replica was quicker.
-        if err.code() == Some(409) {
-            return self.elector.pause();
-        }
-        let why = format!("failed to use the lease: {err}");
-        if !err.is_forbidden() {
-            self.forbidden_since = None;
-            self.component.degraded(&why);
-            warn!(target: MAIN, "Failed to use the lease: {err}");
-            self.elector.leadership.stand_by(&why, None);
-            return self.elector.pause();
-        }
-        let since = *self.forbidden_since.get_or_insert_with(Instant::now);
-        // Who was permitted before may meet an authorizer that fails for a moment.
-        if self.was_permitted && since.elapsed() < self.elector.timing().lease_duration {
-            self.elector.leadership.stand_by(&why, None);
-            return self.elector.pause();
-        }
-        if !std::mem::replace(&mut self.is_alone, true) {
-            warn!(target: MAIN, "Leading without an election, since the agent may not use its lease: {err}");
-        }
-        self.component
-            .degraded(&format!("leads without an election: {err}"));
-        self.elector.leadership.alone();
-        FORBIDDEN_PAUSE
+        self.watching.open(&call)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Whether a HorizontalPodAutoscaler scales a deployment: it would undo what an action sets.
 
-use crate::kube::objects::HorizontalPodAutoscaler;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::deployment::Named;
 use crate::actions::outcome::Reason;
-use crate::actuator::context::{Context, Ended};
+use crate::actuator::context::Context;
+use crate::actuator::ended::Ended;
+use crate::kube::objects::HorizontalPodAutoscaler;
 use crate::kube::request::encode;
 
 /// Objects on a page.

@@ -4,15 +4,14 @@
 //! rules are those of the server's eviction storage (`pkg/registry/core/pod/storage/eviction.go`) and of the
 //! disruption controller (`pkg/controller/disruption`).
 
+pub mod block;
+pub mod object;
+
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-
-use super::eviction::Version;
 use super::pods::Pod;
 use super::selector::Selector;
-use crate::cluster::text::{Text, null_is_default};
+use block::Block;
 
 /// What is kept of a budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,128 +43,19 @@ enum Demand {
     All,
 }
 
-/// What is read of a budget's object.
-#[derive(Deserialize)]
-pub struct BudgetObject<'a> {
-    #[serde(borrow)]
-    metadata: Metadata<'a>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    spec: Spec<'a>,
-    #[serde(default, deserialize_with = "null_is_default")]
-    status: Status,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    #[serde(borrow, default)]
-    namespace: Text<'a>,
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow, default)]
-    resource_version: Text<'a>,
-    #[serde(default)]
-    generation: i64,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Spec<'a> {
-    selector: Option<Selector>,
-    #[serde(borrow)]
-    min_available: Option<Amount<'a>>,
-    #[serde(borrow)]
-    max_unavailable: Option<Amount<'a>>,
-    #[serde(borrow)]
-    unhealthy_pod_eviction_policy: Option<Text<'a>>,
-}
-
-/// A number of pods, or a share of them in per cent.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Amount<'a> {
-    Count(i64),
-    Share(#[serde(borrow)] Text<'a>),
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Status {
-    observed_generation: i64,
-    disruptions_allowed: i64,
-    desired_healthy: i64,
-    current_healthy: i64,
-    expected_pods: i64,
-}
-
-impl Amount<'_> {
-    fn percent(&self) -> Option<i64> {
-        match self {
-            Self::Count(_) => None,
-            Self::Share(text) => text.strip_suffix('%')?.parse().ok(),
-        }
-    }
-}
-
-impl BudgetObject<'_> {
-    /// The object's resource version.
-    pub fn version(&self) -> &str {
-        &self.metadata.resource_version
-    }
-
-    /// The namespace that it is in.
-    pub fn namespace(&self) -> &str {
-        &self.metadata.namespace
-    }
-
-    /// The key of it among the [`Budgets`].
-    pub fn key(&self) -> Key {
-        (
-            self.metadata.namespace.to_string(),
-            self.metadata.name.to_string(),
-        )
-    }
-
-    /// What is kept of it, as the API of that version shows it.
-    pub fn facts(self, api: Version) -> Budget {
-        let Self {
-            metadata,
-            spec,
-            status,
-        } = self;
-        let demand = match (&spec.max_unavailable, &spec.min_available) {
-            (Some(Amount::Count(0)), _) => Demand::All,
-            (Some(it), _) if it.percent() == Some(0) => Demand::All,
-            (None, Some(Amount::Count(_)) | None) => Demand::Count,
-            (None, Some(it)) if it.percent() >= Some(100) => Demand::All,
-            (Some(_), _) | (None, Some(Amount::Share(_))) => Demand::Share,
-        };
-        // An empty selector selects nothing in policy/v1beta1, and every pod of the namespace in policy/v1.
-        let selector = spec
-            .selector
-            .filter(|it| api == Version::V1 || !it.is_empty());
-        Budget {
-            namespace: metadata.namespace.to_string(),
-            name: metadata.name.to_string(),
-            selector,
-            demand,
-            always_evicts_unhealthy: spec.unhealthy_pod_eviction_policy.as_deref()
-                == Some("AlwaysAllow"),
-            is_stale: status.observed_generation < metadata.generation,
-            allowed: status.disruptions_allowed,
-            needs: status.desired_healthy,
-            has: status.current_healthy,
-            expected: status.expected_pods,
-            most: status.expected_pods,
-        }
-    }
-}
-
 impl Budget {
     /// Whether it selects `pod`.
     pub fn selects(&self, pod: &Pod) -> bool {
         self.namespace == pod.namespace
             && (self.selector.as_ref()).is_some_and(|it| it.matches(&pod.labels))
+    }
+
+    fn block(&self, why: &str) -> Block {
+        Block {
+            budgets: vec![self.name.clone()],
+            numbers: (!self.is_stale).then_some((self.needs, self.has)),
+            why: why.to_owned(),
+        }
     }
 }
 
@@ -187,17 +77,6 @@ pub enum Verdict {
     Held(Block),
     /// Held for as long as neither budgets nor workloads are changed by somebody.
     Never(Block),
-}
-
-/// What holds a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
-    /// The budgets' names: one, or those that overlap.
-    pub budgets: Vec<String>,
-    /// Healthy pods that it needs, and has; none where they are not known.
-    pub numbers: Option<(i64, i64)>,
-    /// For a person.
-    pub why: String,
 }
 
 impl Budgets {
@@ -293,69 +172,6 @@ fn overlap(budgets: &[&Budget]) -> Block {
         budgets: budgets.iter().map(|it| it.name.clone()).collect(),
         numbers: None,
         why: "more than one budget selects it, which the API server does not support".to_owned(),
-    }
-}
-
-impl Budget {
-    fn block(&self, why: &str) -> Block {
-        Block {
-            budgets: vec![self.name.clone()],
-            numbers: (!self.is_stale).then_some((self.needs, self.has)),
-            why: why.to_owned(),
-        }
-    }
-}
-
-impl Block {
-    /// What the API server said itself: `The disruption budget NAME needs N healthy pods and has M currently`.
-    pub fn read(text: &str) -> Self {
-        let parse = || {
-            let (_, rest) = text.split_once("disruption budget ")?;
-            let (name, rest) = rest.split_once(" needs ")?;
-            let (needs, rest) = rest.split_once(" healthy pods and has ")?;
-            let (has, _) = rest.split_once(" currently")?;
-            Some((name.to_owned(), (needs.parse().ok()?, has.parse().ok()?)))
-        };
-        match parse() {
-            Some((name, numbers)) => Self {
-                budgets: vec![name],
-                numbers: Some(numbers),
-                why: "it allows no disruption now".to_owned(),
-            },
-            None => Self {
-                budgets: Vec::new(),
-                numbers: None,
-                why: text.to_owned(),
-            },
-        }
-    }
-
-    /// For `details`.
-    pub fn details(&self) -> Value {
-        let mut details = json!({"budgets": self.budgets, "why": self.why});
-        if let Some((needs, has)) = self.numbers {
-            details["needs"] = needs.into();
-            details["has"] = has.into();
-        }
-        details
-    }
-
-    /// For a person: `budget web needs 3 healthy pods and has 3: it allows no disruption now`.
-    pub fn text(&self) -> String {
-        let name = match &self.budgets[..] {
-            [] => return self.why.clone(),
-            [name] => format!("budget {name}"),
-            names => format!("budgets {}", names.join(", ")),
-        };
-        match self.numbers {
-            Some((needs, has)) => {
-                format!(
-                    "{name} needs {needs} healthy pods and has {has}: {}",
-                    self.why
-                )
-            }
-            None => format!("{name}: {}", self.why),
-        }
     }
 }
 

@@ -15,7 +15,8 @@ use super::pods::{Phase, Pod};
 use super::sight::Sight;
 use crate::actions::outcome::{Reason, Status};
 use crate::actions::params::EvictPod;
-use crate::actuator::context::{Context, Ended};
+use crate::actuator::context::Context;
+use crate::actuator::ended::Ended;
 
 /// Carries it out.
 pub fn execute(it: &EvictPod, context: &Context<'_>) -> Result<Ended, Ended> {

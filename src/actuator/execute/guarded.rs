@@ -12,7 +12,9 @@ use log::debug;
 use serde_json::Value;
 
 use crate::actions::outcome::{Reason, Status};
-use crate::actuator::context::{Context, Ended, Writes};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::Writes;
+use crate::actuator::ended::Ended;
 use crate::kube;
 use crate::kube::client::pause_after;
 use crate::logging::ACTUATOR;

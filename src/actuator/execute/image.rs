@@ -3,18 +3,20 @@
 //! A strategic merge patch finds the container by its name, and would add one where there is none of that name: so
 //! the name is looked for first, and the patch holds only for the version in which it was found.
 
-use crate::kube::objects::Deployment;
-use crate::kube::objects::{Container, PodSpec};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::deployment::{self, Named, Written, state, uid, version};
+use super::deployment::written::Written;
+use super::deployment::{self, Named, state, uid, version};
 use super::guarded::{self, Change, Guarded};
-use super::rollout::{self, Rollout};
+use super::rollout;
 use crate::actions::outcome::Status;
 use crate::actions::params::SetImage;
-use crate::actuator::context::{Context, Ended, PatchType, Writes};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::{PatchType, Writes};
+use crate::actuator::ended::Ended;
 use crate::kube;
+use crate::kube::objects::{Container, Deployment, PodSpec};
 
 /// Carries out `set_image`.
 pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
@@ -26,15 +28,7 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
             .with("before", image.state(&before))
             .with("after", image.state(after))
     };
-    let held = |message: String, now: &Deployment| {
-        let message = match rollout::of(now, None) {
-            Rollout::Complete => message,
-            Rollout::Waiting(why) | Rollout::Stuck(why) => {
-                format!("{message}; its rollout is not complete: {why}")
-            }
-        };
-        about(Ended::noop(message), now)
-    };
+    let held = |message, now: &Deployment| about(deployment::noop(message, now), now);
     let patch = image.need(&before).map_err(|ended| about(ended, &before))?;
     let Some(patch) = patch else {
         return Ok(held(
@@ -91,10 +85,8 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
         let ended = written.about(Ended::new(Status::Partial, None, message));
         return Ok(warned(ended));
     }
-    match written.converge(context, |now| image.holds(now)) {
-        Ok(ended) => Ok(warned(ended)),
-        Err(ended) => Err(warned(ended)),
-    }
+    let ended = written.converge(context, |now| image.holds(now));
+    ended.map(warned).map_err(warned)
 }
 
 /// After a crash in the middle of `set_image`.

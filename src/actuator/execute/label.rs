@@ -15,7 +15,9 @@ use crate::actions::names::{LabelKey, LabelValue};
 use crate::actions::object::{Object, ObjectKind};
 use crate::actions::outcome::{Reason, Status};
 use crate::actions::params::{LabelResource, Labels};
-use crate::actuator::context::{Context, Ended, PatchType, Writes};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::{PatchType, Writes};
+use crate::actuator::ended::Ended;
 use crate::kube;
 
 /// A written object shows what was written within this, or somebody has changed it again.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  cordon label scale image        one guarded write each (`guarded`), then a look
+//!    node deployment                     what the actions on such an object share
 //!  evict drain                     move pods: `mover` sends what `moves` decides and takes in what `sight` sees
 //!    pods budgets selector eviction      what a pod, a budget and an answer are; no IO
 //! ```
@@ -18,6 +19,7 @@ pub mod image;
 pub mod label;
 pub mod mover;
 pub mod moves;
+pub mod node;
 pub mod ownership;
 pub mod pod_labels;
 pub mod pods;
@@ -26,7 +28,8 @@ pub mod scale;
 pub mod selector;
 pub mod sight;
 
-use super::context::{Context, Ended};
+use super::context::Context;
+use super::ended::Ended;
 use crate::actions::action::Action;
 
 /// Carries out `action` to its end.

@@ -20,7 +20,9 @@ use super::moves::{Moves, Next};
 use super::pods::Pod;
 use super::sight::{News, Sight};
 use crate::actions::outcome::{Reason, Status};
-use crate::actuator::context::{Context, Ended, Writes};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::Writes;
+use crate::actuator::ended::Ended;
 use crate::kube::objects::Node;
 use crate::logging::ACTUATOR;
 

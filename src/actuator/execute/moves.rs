@@ -16,7 +16,8 @@ mod verdicts;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::budgets::{Block, Budgets, Verdict};
+use super::budgets::block::Block;
+use super::budgets::{Budgets, Verdict};
 use super::drain::plan::Group;
 use super::pods::{Controller, Pod};
 use one::{Fate, Move, Stage};

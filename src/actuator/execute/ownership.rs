@@ -5,11 +5,11 @@
 //! pass for ours. So the API server's own record is asked too: `managedFields` name who wrote `spec.unschedulable`
 //! (Kubernetes documentation, "Field Management").
 
-use crate::kube::objects::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::actions::id::EnvelopeId;
-use crate::actuator::context::FIELD_MANAGER;
+use crate::actuator::context::writes::FIELD_MANAGER;
+use crate::kube::objects::Node;
 
 /// The annotation that holds the id of the action that cordoned the node.
 pub const CORDONED_BY: &str = "kubernetes-agent/cordoned-by";

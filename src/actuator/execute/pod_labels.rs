@@ -13,7 +13,8 @@ use crate::actions::object::Object;
 use crate::actions::outcome::{Reason, Status};
 use crate::actions::params::Labels;
 use crate::actions::policy::selected_by;
-use crate::actuator::context::{Context, Ended};
+use crate::actuator::context::Context;
+use crate::actuator::ended::Ended;
 
 /// Labels that controllers write on their pods beside those of the template.
 const OF_CONTROLLERS: [&str; 5] = [

@@ -1,8 +1,9 @@
 //! How far a deployment's rollout is: the predicate of `kubectl rollout status`, with the numbers compared to what
 //! is wanted.
 
-use crate::kube::objects::{Deployment, DeploymentCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::kube::objects::{Deployment, DeploymentCondition};
 
 /// The reason of a deployment's Progressing condition when `progressDeadlineSeconds` are over.
 const DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";

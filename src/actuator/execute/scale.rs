@@ -3,17 +3,20 @@
 
 use std::cell::Cell;
 
-use crate::kube::objects::Deployment;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::autoscaler::{self, Autoscaler};
-use super::deployment::{self, Named, Written, state, uid, version};
+use super::deployment::written::Written;
+use super::deployment::{self, Named, state, uid, version};
 use super::guarded::{self, Change, Guarded};
-use super::rollout::{self, Rollout};
+use super::rollout;
 use crate::actions::params::ScaleDeployment;
-use crate::actuator::context::{Context, Ended, PatchType, Writes};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::{PatchType, Writes};
+use crate::actuator::ended::Ended;
 use crate::kube;
+use crate::kube::objects::Deployment;
 
 /// Carries out `scale_deployment`.
 pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, Ended> {
@@ -25,15 +28,7 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
             .with("before", state(&before))
             .with("after", state(after))
     };
-    let held = |message: String, now: &Deployment| {
-        let message = match rollout::of(now, None) {
-            Rollout::Complete => message,
-            Rollout::Waiting(why) | Rollout::Stuck(why) => {
-                format!("{message}; its rollout is not complete: {why}")
-            }
-        };
-        about(Ended::noop(message), now)
-    };
+    let held = |message, now: &Deployment| about(deployment::noop(message, now), now);
     let patch = scale.need(&before).map_err(|ended| about(ended, &before))?;
     let Some(patch) = patch else {
         return Ok(held(
@@ -85,10 +80,8 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
         change: json!({"replicas": it.replicas, "resource": scale.via.get()}),
         field: "/f:spec/f:replicas".to_owned(),
     };
-    match written.converge(context, |now| scale.holds(now)) {
-        Ok(ended) => Ok(warned(ended)),
-        Err(ended) => Err(warned(ended)),
-    }
+    let ended = written.converge(context, |now| scale.holds(now));
+    ended.map(warned).map_err(warned)
 }
 
 /// After a crash in the middle of `scale_deployment`.

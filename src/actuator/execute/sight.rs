@@ -6,14 +6,16 @@ use std::io;
 use std::sync::Arc;
 use std::thread::{Builder, Scope};
 
-use crate::kube::objects::Node;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use serde::Deserialize;
 
-use super::budgets::{Budget, BudgetObject, Key};
+use super::budgets::object::BudgetObject;
+use super::budgets::{Budget, Key};
 use super::eviction::Version;
-use super::pods::{Pod, PodObject};
-use crate::actuator::context::Ended;
+use super::pods::Pod;
+use super::pods::object::PodObject;
+use crate::actuator::ended::Ended;
+use crate::kube::objects::Node;
 use crate::kube::reflector::{self, Mirror, Observer};
 use crate::kube::{self, Client, Collection, Resource};
 use crate::thread::STACK;

@@ -1,12 +1,13 @@
 use std::path::Path;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::super::queue::Queue;
 use super::*;
 use crate::actions::envelope::RawEnvelope;
 use crate::actions::keys::{Key, Keys};
-use crate::actions::verify;
+use crate::actions::verify::{self, Verified};
 use crate::config::{key_file, url::BackendUrl};
 use crate::health::Health;
 use crate::journal::{Disk, Journal};
@@ -82,7 +83,7 @@ fn worker(journal: Journal, stop: &Stop) -> Worker {
         kube,
         fence: Arc::new(kube::fence::Open),
         backend: Arc::new(backend.unwrap()),
-        identity: Identity {
+        identity: protocol::Identity {
             cluster_id: "c".into(),
             agent_id: "a".into(),
             instance_id: "i".into(),
@@ -192,19 +193,4 @@ fn a_standby_does_what_nobody_else_can_and_nothing_more() {
     assert_eq!(take(now).as_ref(), Some(begun.id()));
     assert_eq!(take(now), None);
     assert_eq!(take(waiting.expires_at()).as_ref(), Some(waiting.id()));
-}
-
-#[test]
-fn a_panic_is_the_failure_of_its_action() {
-    let id = EnvelopeId::parse("act_1").unwrap();
-    let ended = caught(&id, || panic!("what should not be"));
-    assert_eq!(
-        (ended.status, ended.reason),
-        (Status::Failed, Some(Reason::Internal))
-    );
-    assert!(
-        ended.message.contains("what should not be"),
-        "{}",
-        ended.message
-    );
 }

@@ -1,5 +1,9 @@
+use serde_json::{Value, json};
+
+use super::object::BudgetObject;
 use super::*;
-use crate::actuator::execute::pods::tests::pod;
+use crate::actuator::execute::eviction::Version;
+use crate::actuator::execute::pods::testing::pod;
 
 fn budget(name: &str, spec: &Value, status: &Value) -> Budget {
     budget_at(Version::V1, name, spec, status)

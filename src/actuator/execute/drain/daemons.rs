@@ -6,7 +6,8 @@ use serde::de::IgnoredAny;
 
 use super::plan::{Lot, Rules, lot};
 use crate::actions::outcome::Reason;
-use crate::actuator::context::{Context, Ended};
+use crate::actuator::context::Context;
+use crate::actuator::ended::Ended;
 use crate::actuator::execute::pods::Pod;
 
 /// The daemon sets of one node's pods, each asked for once.

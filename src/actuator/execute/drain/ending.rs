@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::kube::objects::Node;
 use serde_json::{Value, json};
 
 use crate::actions::outcome::{Reason, Status};
 use crate::actions::params::{DrainNode, OnFailure};
-use crate::actuator::context::{Context, Ended, Writes};
-use crate::actuator::execute::cordon::{self, Undo, Undone};
+use crate::actuator::context::Context;
+use crate::actuator::context::writes::Writes;
+use crate::actuator::ended::Ended;
+use crate::actuator::execute::cordon::change::{Undo, Undone, undo_cordon};
 use crate::actuator::execute::mover::{End, entry};
 use crate::actuator::execute::moves::Moves;
 use crate::actuator::execute::moves::one::Move;
+use crate::actuator::execute::node;
+use crate::kube::objects::Node;
 
 /// A drain that has ended.
 pub(super) struct Ending<'a, 'c> {
@@ -55,7 +58,7 @@ impl Ending<'_, '_> {
         let message = format!("{}; node {} is left {fate}", ended.message, self.it.node);
         Ended { message, ..ended }
             .with("uid", self.before.metadata.uid.clone())
-            .with("before", cordon::state(self.before, self.context.id))
+            .with("before", node::state(self.before, self.context.id))
             .with("after", after)
             .with("cordoned_by_this", self.ours)
             .with("restored", restored)
@@ -127,16 +130,16 @@ impl Ending<'_, '_> {
             && self.ours
             && self.it.on_failure == OnFailure::Restore
             && self.moves.evicted() == 0;
-        let state = |node: &Node| cordon::state(node, self.context.id);
+        let state = |node: &Node| node::state(node, self.context.id);
         if restore {
-            let undone = cordon::undo_cordon(self.context, self.writes, self.cordoned, Undo::This);
+            let undone = undo_cordon(self.context, self.writes, self.cordoned, Undo::This);
             return match undone {
                 Ok(Undone::Done(node)) => (state(&node), true),
                 Ok(Undone::NotCordoned(node) | Undone::Kept { node, .. }) => (state(&node), false),
                 Err(err) => (json!({"error": err.message}), false),
             };
         }
-        let node = cordon::read_node(self.context, &self.it.node, None);
+        let node = node::read_node(self.context, &self.it.node, None);
         (node.map_or(Value::Null, |it| state(&it)), false)
     }
 }

@@ -10,18 +10,21 @@ pub mod plan;
 use std::thread;
 use std::time::Instant;
 
-use crate::kube::objects::Node;
 use serde_json::{Value, json};
 
-use super::cordon::{self, Ownership, is_unschedulable};
+use super::cordon::change::set_cordon;
 use super::mover::{self, Mover, Other, entry, no_thread};
 use super::moves::Moves;
 use super::moves::one::{Fate, never_details};
+use super::node;
+use super::ownership::{Ownership, is_unschedulable};
 use super::pods::Pod;
 use super::sight::Sight;
 use crate::actions::params::DrainNode;
-use crate::actuator::context::{Context, Ended};
+use crate::actuator::context::Context;
+use crate::actuator::ended::Ended;
 use crate::kube::list::{self, list};
+use crate::kube::objects::Node;
 use crate::kube::stream::parse;
 use crate::kube::{Collection, Resource};
 use daemons::Daemons;
@@ -87,7 +90,7 @@ pub fn observe(it: &DrainNode, context: &Context<'_>) -> Result<Ended, Ended> {
         )),
     };
     Ok(ended
-        .with("after", cordon::state(&node, context.id))
+        .with("after", node::state(&node, context.id))
         .with("pods", left))
 }
 
@@ -97,7 +100,7 @@ fn read(it: &DrainNode, context: &Context<'_>) -> Result<Option<Node>, Ended> {
     if context.get::<Node>(&path, "nodes")?.is_none() {
         return Ok(None);
     }
-    cordon::read_node(context, &it.node, it.node_uid.as_ref()).map(Some)
+    node::read_node(context, &it.node, it.node_uid.as_ref()).map(Some)
 }
 
 fn pods_of(it: &DrainNode, context: &Context<'_>) -> Result<Vec<Pod>, Ended> {
@@ -178,7 +181,7 @@ impl Drain<'_, '_> {
             return Ok(self.unchanged(Ended::plan(message, plan.clone()), plan));
         }
         let writes = self.context.begin()?;
-        let cordoned = cordon::set_cordon(self.context, &writes, &self.node)?;
+        let cordoned = set_cordon(self.context, &writes, &self.node)?;
         let ours = !is_cordoned && cordoned.ownership == Ownership::This;
         // Only now: a list that is older than the cordon would look as if somebody had undone it.
         mover
@@ -252,7 +255,7 @@ impl Drain<'_, '_> {
     /// `ended`, for a node that was not touched.
     fn unchanged(&self, ended: Ended, mut pods: Vec<Value>) -> Ended {
         pods.extend(self.kept.iter().cloned());
-        let state = cordon::state(&self.node, self.context.id);
+        let state = node::state(&self.node, self.context.id);
         ended
             .with("uid", self.node.metadata.uid.clone())
             .with("before", state.clone())

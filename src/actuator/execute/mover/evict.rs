@@ -7,8 +7,10 @@ use log::debug;
 use serde_json::{Value, json};
 
 use super::{Mover, entry};
-use crate::actuator::context::{Ended, Writes, create_dry_run};
-use crate::actuator::execute::eviction::{self, Answer, Answered, Version};
+use crate::actuator::context::writes::{Writes, create_dry_run};
+use crate::actuator::ended::Ended;
+use crate::actuator::execute::eviction::answer::{Answer, Answered};
+use crate::actuator::execute::eviction::{self, Version};
 use crate::actuator::execute::moves::one::Stage;
 use crate::actuator::execute::pods::Pod;
 use crate::logging::ACTUATOR;

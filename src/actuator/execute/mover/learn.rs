@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::{Mover, Other, no_thread};
 use crate::actions::outcome::{Reason, Status};
-use crate::actuator::context::{Context, Ended};
+use crate::actuator::context::Context;
+use crate::actuator::ended::Ended;
 use crate::actuator::execute::eviction::{Discovery, Version};
 use crate::actuator::execute::moves::Moves;
 use crate::actuator::execute::pods::{Controller, Pod};

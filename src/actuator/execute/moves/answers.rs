@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::one::{Fate, Stage};
 use super::{ASK_AGAIN, Moves};
-use crate::actuator::execute::budgets::{Block, Verdict};
+use crate::actuator::execute::budgets::Verdict;
+use crate::actuator::execute::budgets::block::Block;
 use crate::actuator::execute::drain::plan::Group;
-use crate::actuator::execute::eviction::{Answer, Answered};
+use crate::actuator::execute::eviction::answer::{Answer, Answered};
 
 /// A failure without a wish for a pause: this at first, doubled each time...
 const RETRY_FIRST: Duration = Duration::from_millis(250);

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::actuator::execute::budgets::Block;
+use crate::actuator::execute::budgets::block::Block;
 use crate::actuator::execute::drain::plan::Group;
-use crate::actuator::execute::eviction::{Answer, Answered};
+use crate::actuator::execute::eviction::answer::{Answer, Answered};
 use crate::actuator::execute::pods::Pod;
 
 /// A pod that takes so much longer to end than its grace period is stuck.

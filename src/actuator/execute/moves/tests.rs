@@ -4,9 +4,11 @@ use serde_json::json;
 
 use super::answers::TRIES_OF_500;
 use super::*;
-use crate::actuator::execute::budgets::{Budget, BudgetObject};
-use crate::actuator::execute::eviction::{Answer, Answered, Version};
-use crate::actuator::execute::pods::tests::pod;
+use crate::actuator::execute::budgets::Budget;
+use crate::actuator::execute::budgets::object::BudgetObject;
+use crate::actuator::execute::eviction::Version;
+use crate::actuator::execute::eviction::answer::{Answer, Answered};
+use crate::actuator::execute::pods::testing::pod;
 
 fn named(name: &str) -> Pod {
     pod(&json!({"metadata": {"name": name, "uid": name}}))

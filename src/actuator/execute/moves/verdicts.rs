@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use super::Moves;
 use super::one::{Move, Stage};
-use crate::actuator::execute::budgets::{Block, Budget, Verdict};
+use crate::actuator::execute::budgets::block::Block;
+use crate::actuator::execute::budgets::{Budget, Verdict};
 use crate::actuator::execute::pods::{Controller, Pod};
 
 impl Moves {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::actuator::execute::pods::tests::pod;
+use crate::actuator::execute::pods::testing::pod;
 
 const STRICT: Rules = Rules {
     force: false,

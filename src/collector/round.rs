@@ -1,0 +1,319 @@
+//! One collection after the other: every node and pod once a cycle, the events as they come, into batches.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{after, select_biased};
+use log::{debug, info, warn};
+
+use super::Collector;
+use super::event::{EventKey, EventSample};
+use super::receipt::{BatchReceipt, CycleReport};
+use super::sample::{NodeSample, PodSample};
+use super::usage::MetricsObject;
+use crate::backend::batch::Batcher;
+use crate::cluster::State;
+use crate::cluster::node::Requested;
+use crate::health::{CLUSTER, Component, readable};
+use crate::kube::list::{Options, list};
+use crate::kube::{self, Resource};
+use crate::logging::COLLECTOR;
+use crate::thread::stop::Stop;
+
+/// A failure half-way leaves the rest without usage for one cycle; better than a cycle that takes minutes. The Metrics
+/// API knows no pages: metrics-server answers all at once, whatever limit is asked for.
+const METRICS_OPTIONS: Options = Options {
+    compressed: true,
+    tries: 1,
+    page: None,
+};
+
+/// What ended a wait for the next tick.
+pub(super) enum Wait {
+    /// It is time for the next tick.
+    Tick,
+    /// The backend has set another interval or batch size.
+    Changed,
+    /// The agent stops.
+    Stop,
+}
+
+/// The collector at work.
+pub(super) struct Round<'a> {
+    collector: &'a Collector,
+    pub(super) batcher: &'a mut Batcher,
+    component: &'a Component,
+    stop: &'a Stop,
+    /// The events in the batch being filled.
+    keys: Vec<EventKey>,
+    report: Option<Arc<CycleReport>>,
+    cycle: u16,
+}
+
+/// What a cycle found.
+#[derive(Default)]
+struct Found {
+    pods: u64,
+    nodes: u64,
+    failures: Vec<String>,
+}
+
+impl<'a> Round<'a> {
+    /// Before its first cycle.
+    pub(super) fn new(
+        collector: &'a Collector,
+        batcher: &'a mut Batcher,
+        component: &'a Component,
+        stop: &'a Stop,
+    ) -> Self {
+        Self {
+            collector,
+            batcher,
+            component,
+            stop,
+            keys: Vec::new(),
+            report: None,
+            cycle: 0,
+        }
+    }
+
+    /// One cycle: every node and every pod once, and the events that have come.
+    pub(super) fn collect(&mut self) {
+        let began = Instant::now();
+        // Zero is what a new record says.
+        self.cycle = self.cycle.checked_add(1).unwrap_or(1);
+        let report = Arc::new(CycleReport::default());
+        self.report = Some(Arc::clone(&report));
+        self.batcher.cycle_began();
+        let mut found = Found::default();
+        self.nodes(&mut found);
+        self.pods(&mut found);
+        self.drain_events();
+        self.flush();
+        self.batcher.cycle_ended();
+        self.report = None;
+        drop(report);
+        self.conclude(&found, began.elapsed());
+    }
+
+    fn conclude(&self, found: &Found, took: Duration) {
+        let metrics = &self.collector.metrics;
+        info!(target: COLLECTOR, "Collected metrics for {} pods", found.pods);
+        info!(target: COLLECTOR, "Collected metrics for {} nodes", found.nodes);
+        metrics
+            .samples
+            .with_label_values(&["pod"])
+            .inc_by(found.pods);
+        metrics
+            .samples
+            .with_label_values(&["node"])
+            .inc_by(found.nodes);
+        metrics
+            .cycle_seconds
+            .with_label_values(&[self.component.name()])
+            .observe(took.as_secs_f64());
+        let outcome = if found.failures.is_empty() {
+            "complete"
+        } else {
+            "degraded"
+        };
+        metrics.cycles.with_label_values(&[outcome]).inc();
+        // As the heartbeat does, only sooner: the first beat comes before anything was read, the next one half a
+        // minute after, and a new pod shall be ready by then.
+        let read = readable(self.collector.store.last_read(), Instant::now());
+        self.component.health().check(CLUSTER, read);
+        if found.failures.is_empty() {
+            self.component.running();
+        } else {
+            let reason = found.failures.join("; ");
+            warn!(target: COLLECTOR, "No usage in this collection: {reason}");
+            self.component.degraded(&reason);
+        }
+        if let Err(err) = self.collector.ledger.save() {
+            debug!(target: COLLECTOR, "Failed to remember the delivered events: {err}");
+        }
+    }
+
+    fn nodes(&mut self, found: &mut Found) {
+        sum_requests(&mut self.collector.store.lock());
+        let store = Arc::clone(&self.collector.store);
+        let cycle = self.cycle;
+        let failures = &mut found.failures;
+        found.nodes += self.read(
+            Resource::NODE_METRICS,
+            "node usage",
+            failures,
+            |round, object| {
+                let mut state = store.lock();
+                let knows_pods = !state.pods_unknown;
+                let Some(node) = state.nodes.get_mut(object.key().1) else {
+                    return false;
+                };
+                if std::mem::replace(&mut node.cycle, cycle) == cycle {
+                    return false;
+                }
+                round
+                    .batcher
+                    .add(&NodeSample::new(node, object.usage().as_ref(), knows_pods));
+                true
+            },
+        );
+        let rest: Vec<_> = {
+            let state = store.lock();
+            state
+                .nodes
+                .values()
+                .filter(|it| it.cycle != cycle)
+                .map(|it| Arc::clone(&it.name))
+                .collect()
+        };
+        for name in rest {
+            let mut state = store.lock();
+            let knows_pods = !state.pods_unknown;
+            let Some(node) = state.nodes.get_mut(&name) else {
+                continue;
+            };
+            node.cycle = cycle;
+            self.batcher.add(&NodeSample::new(node, None, knows_pods));
+            drop(state);
+            found.nodes += 1;
+            self.flush_full();
+        }
+    }
+
+    fn pods(&mut self, found: &mut Found) {
+        let store = Arc::clone(&self.collector.store);
+        let cycle = self.cycle;
+        let failures = &mut found.failures;
+        found.pods += self.read(
+            Resource::POD_METRICS,
+            "pod usage",
+            failures,
+            |round, object| {
+                let mut state = store.lock();
+                let State { pods, owners, .. } = &mut *state;
+                let (namespace, name) = object.key();
+                let Some(pod) = pods.report(namespace, name, cycle) else {
+                    return false;
+                };
+                round
+                    .batcher
+                    .add(&PodSample::new(pod, owners, object.usage().as_ref()));
+                true
+            },
+        );
+        let mut cursor = 0;
+        loop {
+            let mut state = store.lock();
+            let State { pods, owners, .. } = &mut *state;
+            let Some(pod) = pods.report_next(&mut cursor, cycle) else {
+                break;
+            };
+            self.batcher.add(&PodSample::new(pod, owners, None));
+            drop(state);
+            found.pods += 1;
+            self.flush_full();
+        }
+    }
+
+    /// Streams the objects of a Metrics API resource through `each`, which says whether it made a sample. Returns
+    /// how many it made; a failure that ends the stream early joins the `failures`.
+    fn read(
+        &mut self,
+        resource: Resource,
+        what: &str,
+        failures: &mut Vec<String>,
+        mut each: impl FnMut(&mut Self, &MetricsObject<'_>) -> bool,
+    ) -> u64 {
+        let kube = Arc::clone(&self.collector.kube);
+        let mut made = 0;
+        let outcome = list(&kube, resource, METRICS_OPTIONS, |window| {
+            MetricsObject::read(window, |object| {
+                if each(self, object) {
+                    made += 1;
+                    self.flush_full();
+                }
+            })
+        });
+        match outcome {
+            Ok(_) => self.collector.store.touch(),
+            Err(kube::Error::Stopped) => (),
+            Err(err) if err.is_not_found() => {
+                failures.push(format!("no {what}: the Metrics API is not installed"));
+            }
+            Err(err) => failures.push(format!("no {what}: {err}")),
+        }
+        made
+    }
+
+    /// Waits for the next tick, taking in events meanwhile.
+    pub(super) fn wait_until(&mut self, next: Instant) -> Wait {
+        let tick = after(next.saturating_duration_since(Instant::now()));
+        loop {
+            select_biased! {
+                recv(self.stop.signal()) -> _ => return Wait::Stop,
+                recv(tick) -> _ => return Wait::Tick,
+                recv(self.collector.changed) -> _ => return Wait::Changed,
+                recv(self.collector.backlog.news()) -> _ => self.drain_events(),
+            }
+        }
+    }
+
+    fn drain_events(&mut self) {
+        while let Some(event) = self.collector.backlog.take() {
+            self.event(event);
+        }
+    }
+
+    fn event(&mut self, (key, sample): (EventKey, EventSample)) {
+        self.batcher.add(&sample);
+        self.keys.push(key);
+        self.collector
+            .metrics
+            .samples
+            .with_label_values(&["event"])
+            .inc();
+        self.flush_full();
+    }
+
+    fn flush_full(&mut self) {
+        if self.batcher.is_full() {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let receipt = BatchReceipt::new(
+            self.report.clone(),
+            self.batcher.len(),
+            std::mem::take(&mut self.keys),
+            Arc::clone(&self.collector.ledger),
+        );
+        if let Some(batch) = self.batcher.take(Some(Arc::new(receipt))) {
+            self.component.beat();
+            self.collector.uplink.push(batch, self.stop);
+        }
+    }
+
+    /// What is gathered goes out before the agent does.
+    pub(super) fn finish(&mut self) {
+        self.drain_events();
+        self.flush();
+    }
+}
+
+/// Sums up what the pods of each node ask for.
+fn sum_requests(state: &mut State) {
+    for node in state.nodes.values_mut() {
+        node.requested = Requested::default();
+    }
+    for pod in state.pods.iter().filter(|it| !it.phase.is_terminal()) {
+        let Some(node) = pod.node.as_ref().and_then(|it| state.nodes.get_mut(it)) else {
+            continue;
+        };
+        let sum = &mut node.requested;
+        sum.cpu = sum.cpu.saturating_add(pod.shape.requested_cpu);
+        sum.memory = sum.memory.saturating_add(pod.shape.requested_memory);
+        sum.pods += 1;
+    }
+}

@@ -1,0 +1,149 @@
+use super::reader::testing::Fake;
+use super::*;
+
+fn faults(environment: &Fake) -> Vec<String> {
+    Config::read(environment)
+        .map(drop)
+        .unwrap_err()
+        .into_iter()
+        .map(|it| it.0)
+        .collect()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_documentation() {
+    let config = Config::read(&Fake::complete()).unwrap();
+    assert_eq!(config.agent_id, "agent-0");
+    assert_eq!(config.collection_interval, seconds(60));
+    assert_eq!(config.action_poll_interval, seconds(10));
+    assert_eq!(config.heartbeat_interval, seconds(30));
+    assert_eq!((config.batch_size, config.http_port), (100, 8080));
+    assert_eq!(
+        (config.log_level, config.log_format),
+        (LevelFilter::Info, Format::Text)
+    );
+    assert_eq!(config.kubernetes.server, "https://10.0.0.1:443");
+}
+
+#[test]
+fn an_empty_environment_names_all_that_is_missing_at_once() {
+    let found = faults(&Fake::new(&[]));
+    for name in [
+        "BACKEND_URL",
+        "BACKEND_WS_URL",
+        "API_KEY",
+        "SECRET_KEY",
+        "CLUSTER_ID",
+        "KUBECONFIG",
+    ] {
+        assert_eq!(
+            found
+                .iter()
+                .filter(|it| it.starts_with(&format!("{name}:")))
+                .count(),
+            1,
+            "{name}: {found:?}"
+        );
+    }
+    assert_eq!(found.len(), 6);
+}
+
+#[test]
+fn each_fault_names_the_variable_the_value_and_what_was_expected() {
+    for (name, value, expected) in [
+        (
+            "COLLECTION_INTERVAL",
+            "5m",
+            "COLLECTION_INTERVAL: expected whole seconds from 1 to 86400, got \"5m\"",
+        ),
+        (
+            "ACTION_POLL_INTERVAL",
+            "0",
+            "ACTION_POLL_INTERVAL: expected whole seconds from 1 to 86400, got \"0\"",
+        ),
+        (
+            "BATCH_SIZE",
+            "-1",
+            "BATCH_SIZE: expected a whole number from 1 to 1000, got \"-1\"",
+        ),
+        ("HTTP_PORT", "65536", "HTTP_PORT: expected a port"),
+        (
+            "LOG_LEVEL",
+            "loud",
+            "LOG_LEVEL: expected error, warn, info, debug or trace, got \"loud\"",
+        ),
+        (
+            "LOG_FORMAT",
+            "xml",
+            "LOG_FORMAT: expected text or json, got \"xml\"",
+        ),
+        ("BACKEND_URL", "backend.example", "BACKEND_URL: expected"),
+        (
+            "BACKEND_URL",
+            "https://me:hidden@backend.example",
+            "BACKEND_URL: expected",
+        ),
+        (
+            "BACKEND_WS_URL",
+            "https://backend.example",
+            "BACKEND_WS_URL: expected",
+        ),
+        (
+            "CLUSTER_ID",
+            "prod eu",
+            "CLUSTER_ID: expected 1 to 128 letters",
+        ),
+        ("AGENT_ID", "a/b", "AGENT_ID: expected 1 to 128 letters"),
+        (
+            "SECRET_KEY",
+            "8-bytes!",
+            "SECRET_KEY: expected at least 16 bytes, got 8",
+        ),
+        ("HTTPS_PROXY", "socks5://p:1", "HTTPS_PROXY: expected"),
+        (
+            "BACKEND_CA_FILE",
+            "/no/such/file",
+            "BACKEND_CA_FILE: failed to read \"/no/such/file\"",
+        ),
+        (
+            "KUBERNETES_SERVICE_PORT",
+            "https",
+            "KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT: expected",
+        ),
+    ] {
+        let found = faults(&Fake::complete().with(name, value));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(expected), "{found:?}");
+        assert!(
+            !found[0].contains("hidden") && !found[0].contains("8-bytes!"),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn secrets_may_come_from_files() {
+    let environment = Fake::complete()
+        .without("API_KEY")
+        .without("SECRET_KEY")
+        .with("API_KEY_FILE", "/creds/api-key")
+        .with("SECRET_KEY_FILE", "/creds/secret-key")
+        .file("/creds/api-key", "from-a-file\n")
+        .file("/creds/secret-key", "short");
+    let found = faults(&environment);
+    assert_eq!(
+        found,
+        ["SECRET_KEY_FILE: expected at least 16 bytes, got 5 (in /creds/secret-key)"]
+    );
+}
+
+#[test]
+fn nothing_secret_is_in_debug() {
+    let config =
+        Config::read(&Fake::complete().with("HTTPS_PROXY", "http://me:hidden@proxy:3128")).unwrap();
+    let text = format!("{config:?}");
+    assert!(
+        !text.contains("an-api-key") && !text.contains("0123456789") && !text.contains("hidden"),
+        "{text}"
+    );
+}
