@@ -92,7 +92,8 @@ impl Worker {
     ) -> Result<(), Never> {
         loop {
             component.beat();
-            if is_standby() {
+            let standby = is_standby();
+            if standby {
                 let now = timestamp::unix_seconds();
                 while let Some(taken) = self.inbox.queue.take_for_a_standby(now) {
                     self.job(taken, component, stop);
@@ -101,7 +102,7 @@ impl Worker {
                     }
                 }
             }
-            if stop.wait(STANDBY_LOOK) {
+            if stop.wait(if standby { STANDBY_LOOK } else { LOOK }) {
                 return Ok(());
             }
         }

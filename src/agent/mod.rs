@@ -38,8 +38,10 @@ use shared::Shared;
 use standing::Standing;
 use term::Term;
 
-/// A lease that ran out while its elector was held up is noticed within this.
-const LOOK: Duration = Duration::from_secs(1);
+/// A standby looks this often whether it is ready to take over.
+const STANDBY_LOOK: Duration = Duration::from_secs(1);
+/// Nothing is looked at less often.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Runs the agent until a signal asks it to stop.
 pub fn run(config: Config) -> Result<(), Failure> {
@@ -48,7 +50,7 @@ pub fn run(config: Config) -> Result<(), Failure> {
     let health = Health::new(metrics.clone());
     registration::pending(&health);
     let resources = Arc::new(Resources::new(&config.state_dir, metrics.clone()));
-    let mut standing = Standing::new(&health);
+    let mut standing = Standing::new(&health)?;
     standing.answer_probes(config.http_port, &health, &metrics, &resources)?;
     let Some(state) = StateDir::open(&config.state_dir, &health, signals.received()) else {
         return Ok(());
@@ -72,11 +74,19 @@ pub fn run(config: Config) -> Result<(), Failure> {
             }
             recv(mended) -> _ => break Err(Failure::StateDirMended),
             recv(shared.leadership.news()) -> _ => (),
-            default(LOOK) => (),
+            default(next_look(&shared)) => (),
         }
     };
     stop::stop(&shared, standing, term);
     outcome
+}
+
+/// When to look again if nothing is heard: at the moment at which a lease runs out whose elector is held up.
+fn next_look(shared: &Shared) -> Duration {
+    match shared.leadership.lasts() {
+        Some(left) => left.min(LOOK),
+        None => STANDBY_LOOK,
+    }
 }
 
 /// Starts the term that this replica leads in, and ends one that is over.

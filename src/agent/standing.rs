@@ -27,6 +27,7 @@ use crate::leader::{Settings, State};
 use crate::metrics::Metrics;
 use crate::resources::Resources;
 use crate::state_dir::Mender;
+use crate::thread::waker::Waker;
 
 const UPLINKS: [&str; IN_FLIGHT] = ["uplink_1", "uplink_2"];
 
@@ -38,6 +39,8 @@ pub(super) struct Standing {
     pub(super) deliver: Group,
     /// Holds the Lease until all of that is over.
     pub(super) elect: Group,
+    /// Calls the thread that answers the probes.
+    pub(super) probes: Arc<Waker>,
 }
 
 /// All of them at work.
@@ -49,12 +52,13 @@ pub(super) struct Started {
 }
 
 impl Standing {
-    pub(super) fn new(health: &Arc<Health>) -> Self {
-        Self {
+    pub(super) fn new(health: &Arc<Health>) -> io::Result<Self> {
+        Ok(Self {
             watch: Group::new(health),
             deliver: Group::new(health),
             elect: Group::new(health),
-        }
+            probes: Arc::new(Waker::new()?),
+        })
     }
 
     /// First of all: the probes are answered while STATE_DIR is waited for.
@@ -71,6 +75,7 @@ impl Standing {
             metrics: metrics.clone(),
             resources: resources.clone(),
             listener: OnceLock::new(),
+            waker: self.probes.clone(),
         };
         self.watch.spawn(
             health,

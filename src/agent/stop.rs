@@ -49,12 +49,14 @@ pub(super) fn stop(shared: &Shared, standing: Started, mut term: Option<Term>) {
                 mut watch,
                 mut deliver,
                 mut elect,
+                probes,
             },
         kube,
         registration,
         elector,
     } = standing;
     watch.stop();
+    probes.wake();
     kube.close();
     if let Some(term) = &mut term {
         rest(term);

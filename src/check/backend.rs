@@ -15,8 +15,8 @@ use crate::backend::client::{Body, Call, segment};
 use crate::backend::retry::Failure;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::thread::waker::Waiter;
 use crate::websocket::dial::{DialError, dial};
-use crate::websocket::waker::Waiter;
 
 /// The call.
 const ANSWER: Duration = Duration::from_secs(8);

@@ -30,7 +30,7 @@ use crate::kube::Client;
 use crate::metrics::Metrics;
 use crate::thread::STACK;
 use crate::thread::stop::{self, Stop};
-use crate::websocket::waker::{Waiter, Waker};
+use crate::thread::waker::{Waiter, Waker};
 use report::{Line, Report};
 use settings::Settings;
 

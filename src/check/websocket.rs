@@ -10,9 +10,9 @@ use super::report::Line;
 use super::{Sink, backend, remedy};
 use crate::config::Config;
 use crate::net::tls;
+use crate::thread::waker::Waiter;
 use crate::websocket::dial::{authority, dial};
 use crate::websocket::upgrade::{UpgradeError, upgrade};
-use crate::websocket::waker::Waiter;
 
 const NAME: &str = "websocket";
 /// The names of its lines.

@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::connection::{Asked, Connection, Malformed};
+use crate::thread::waker::Waker;
 
 /// Clients at once: far more than probes and scrapes are, at 4 KiB each at the most. Of more, the oldest goes: a
 /// probe that has just come is answered in the same round.
@@ -21,14 +23,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Gate {
     listener: TcpListener,
     clients: VecDeque<Connection>,
+    waker: Arc<Waker>,
 }
 
 impl Gate {
-    pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
+    /// `waker` ends a wait.
+    pub(super) fn new(listener: TcpListener, waker: Arc<Waker>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self {
             listener,
             clients: VecDeque::new(),
+            waker,
         })
     }
 
@@ -66,8 +71,10 @@ impl Gate {
             self.listener.as_fd(),
             PollFlags::IN,
         ));
+        all.push(PollFd::from_borrowed_fd(self.waker.fd(), PollFlags::IN));
         // A signal ends it too: everything is looked at anew in any case.
         let _ = poll(&mut all, Timespec::try_from(pause).ok().as_ref());
+        self.waker.clear();
     }
 
     /// Lets in who waits, no more at once than there is room for: those already in are to get on.
@@ -101,7 +108,8 @@ mod tests {
     fn gate() -> (Gate, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        (Gate::new(listener).unwrap(), address)
+        let waker = Arc::new(Waker::new().unwrap());
+        (Gate::new(listener, waker).unwrap(), address)
     }
 
     fn path(asked: Result<Asked<'_>, Malformed>) -> Vec<u8> {
@@ -145,6 +153,15 @@ mod tests {
         }
         assert_eq!(answered.join().unwrap().unwrap(), "/healthz");
         assert!(gate.clients.len() <= MOST);
+    }
+
+    #[test]
+    fn a_call_ends_the_wait() {
+        let (mut gate, _) = gate();
+        gate.waker.wake();
+        let began = Instant::now();
+        gate.round(Duration::from_mins(1), path).unwrap();
+        assert!(began.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

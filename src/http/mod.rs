@@ -21,11 +21,12 @@ use crate::logging::HEARTBEAT;
 use crate::metrics::Metrics;
 use crate::resources::Resources;
 use crate::thread::stop::Stop;
+use crate::thread::waker::Waker;
 use connection::{Asked, Malformed};
 use gate::Gate;
 
-/// The server looks this often whether it should stop.
-const LOOK: Duration = Duration::from_millis(500);
+/// Shows a sign of life this often while nobody asks; clients that stay silent are looked at as often.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// The endpoints.
 pub struct Endpoints {
@@ -39,6 +40,8 @@ pub struct Endpoints {
     pub resources: Arc<Resources>,
     /// Bound once, so that a probe that comes while the thread is restarted waits instead of being refused.
     pub listener: OnceLock<TcpListener>,
+    /// Called after the stop fires: whoever waits for sockets does not see it.
+    pub waker: Arc<Waker>,
 }
 
 impl Endpoints {
@@ -61,7 +64,7 @@ impl Endpoints {
 
     /// Answers until the stop.
     pub fn run(&self, component: &Component, stop: &Stop) -> io::Result<()> {
-        let mut gate = Gate::new(self.listener()?.try_clone()?)?;
+        let mut gate = Gate::new(self.listener()?.try_clone()?, self.waker.clone())?;
         while !stop.requested() {
             component.beat();
             gate.round(LOOK, |asked| self.answer(asked))?;

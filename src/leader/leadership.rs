@@ -93,6 +93,15 @@ impl Leadership {
         }
     }
 
+    /// How long this replica leads if nothing is heard of the Lease any more; `None` where it does not lead.
+    pub fn lasts(&self) -> Option<Duration> {
+        let now = Instant::now();
+        match self.inner().held? {
+            Held::Alone => Some(Duration::MAX),
+            Held::Until { act, .. } => (now < act).then(|| act.duration_since(now)),
+        }
+    }
+
     /// Fires when the state may have changed.
     pub fn news(&self) -> &Receiver<()> {
         &self.news.1
@@ -210,6 +219,19 @@ mod tests {
     fn leadership() -> Arc<Leadership> {
         let metrics = Arc::new(Metrics::new().unwrap());
         Leadership::undecided(Health::new(metrics.clone()), metrics)
+    }
+
+    #[test]
+    fn it_lasts_as_long_as_writes_may_begin() {
+        let leadership = leadership();
+        assert_eq!(leadership.lasts(), None);
+        leadership.lead(Instant::now(), DEADLINE, LEASE);
+        assert!(leadership.lasts().is_some_and(|it| it <= DEADLINE));
+        let Some(long_ago) = Instant::now().checked_sub(DEADLINE) else {
+            return;
+        };
+        leadership.lead(long_ago, DEADLINE, LEASE);
+        assert_eq!(leadership.lasts(), None);
     }
 
     #[test]

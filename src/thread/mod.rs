@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod stop;
+pub mod waker;
 
 use std::any::Any;
 use std::collections::VecDeque;

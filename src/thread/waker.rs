@@ -31,7 +31,13 @@ impl Waker {
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 
-    fn clear(&self) {
+    /// Can be read while a call has not been heard.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// The calls so far are heard.
+    pub fn clear(&self) {
         let _ = rustix::io::read(&self.0, &mut [0_u8; 8]);
     }
 }
@@ -57,7 +63,7 @@ impl Waiter<'_> {
         let timeout = Timespec::try_from(left).ok();
         let mut both = [
             PollFd::from_borrowed_fd(socket, interest),
-            PollFd::from_borrowed_fd(self.waker.0.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.waker.fd(), PollFlags::IN),
         ];
         // A signal ends it too. Whoever waits looks at everything anew.
         let _ = poll(&mut both, timeout.as_ref());
