@@ -42,7 +42,6 @@ pub mod collector;
 pub mod backend;
 pub mod heartbeat;
 pub mod net;
-mod plain;
 pub mod actions;
 pub mod journal;
 pub mod state_dir;
@@ -53,6 +52,7 @@ pub mod settings;
 pub mod websocket;
 pub mod ids;
 pub mod timestamp;
+mod plain;
 mod signals;
 #[cfg(feature = "test-hooks")]
 pub mod test_hooks;
