@@ -2,8 +2,11 @@
 
 use std::io::{self, Read};
 
-/// What is read from the connection at once.
+/// What is read of a list at once.
 pub(super) const WINDOW: usize = 128 << 10;
+/// What is read of a watch at once: an event has some kilobytes, and the window of each of half a dozen watches that
+/// are mostly quiet stays in memory.
+const SMALL: usize = 16 << 10;
 /// The largest single object taken: etcd refuses requests above 1.5 MiB, and JSON is at most a few times that.
 pub(super) const MAX_VALUE: usize = 16 << 20;
 /// The most that stands around the items of a list: its metadata, or a `Status`.
@@ -55,9 +58,13 @@ impl<R: Read> Window<R> {
         self.bytes.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        if self.bytes.len() - self.end < WINDOW / 2 {
+        let first = match wait {
+            Wait::ForAny => SMALL,
+            Wait::ForMuch => WINDOW,
+        };
+        if self.bytes.len() - self.end < first / 2 {
             let size = if self.bytes.is_empty() {
-                WINDOW
+                first
             } else {
                 self.bytes.len() * 2
             };
