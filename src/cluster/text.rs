@@ -6,6 +6,8 @@ use std::ops::Deref;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+use crate::kube::protobuf::{Malformed, Value};
+
 /// Like `Cow<str>`, but borrowed inside an `Option` or a list too, which serde's own is not.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Text<'a>(pub Cow<'a, str>);
@@ -15,6 +17,18 @@ impl Deref for Text<'_> {
 
     fn deref(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'a> Text<'a> {
+    /// A string of a protobuf message.
+    pub fn from_protobuf(value: Value<'a>) -> Result<Self, Malformed> {
+        Ok(Self(value.text()?.into()))
+    }
+
+    /// The same where an empty one is unset.
+    pub fn set_in_protobuf(value: Value<'a>) -> Result<Option<Self>, Malformed> {
+        Ok(value.set_text()?.map(|it| Self(it.into())))
     }
 }
 

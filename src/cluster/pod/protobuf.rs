@@ -9,7 +9,7 @@ use super::object::{
 };
 use crate::cluster::text::Text;
 use crate::cluster::workload::OwnerReference;
-use crate::kube::protobuf::{Malformed, Value, fields};
+use crate::kube::protobuf::{Malformed, fields};
 
 impl<'a> PodObject<'a> {
     /// Reads core/v1 Pod.
@@ -44,10 +44,10 @@ fn meta(message: &[u8]) -> Result<Meta<'_>, Malformed> {
     let mut meta = Meta::default();
     fields(message, |number, value| {
         match number {
-            NAME => meta.name = text(value)?,
-            NAMESPACE => meta.namespace = text(value)?,
-            UID => meta.uid = text(value)?,
-            RESOURCE_VERSION => meta.resource_version = text(value)?,
+            NAME => meta.name = Text::from_protobuf(value)?,
+            NAMESPACE => meta.namespace = Text::from_protobuf(value)?,
+            UID => meta.uid = Text::from_protobuf(value)?,
+            RESOURCE_VERSION => meta.resource_version = Text::from_protobuf(value)?,
             OWNER_REFERENCES => {
                 let owner = OwnerReference::from_protobuf(value.message()?)?;
                 meta.owner_references.push(owner);
@@ -70,7 +70,7 @@ fn spec(message: &[u8]) -> Result<Spec<'_>, Malformed> {
     fields(message, |number, value| {
         match number {
             CONTAINERS => spec.containers.push(container(value.message()?)?),
-            NODE_NAME => spec.node_name = set_text(value)?,
+            NODE_NAME => spec.node_name = Text::set_in_protobuf(value)?,
             INIT_CONTAINERS => spec.init_containers.push(container(value.message()?)?),
             OVERHEAD => amount(&mut spec.overhead, value.message()?)?,
             RESOURCES => spec.resources = resources(value.message()?)?,
@@ -89,9 +89,9 @@ fn container(message: &[u8]) -> Result<Container<'_>, Malformed> {
     let mut container = Container::default();
     fields(message, |number, value| {
         match number {
-            NAME => container.name = text(value)?,
+            NAME => container.name = Text::from_protobuf(value)?,
             RESOURCES => container.resources = resources(value.message()?)?,
-            RESTART_POLICY => container.restart_policy = set_text(value)?,
+            RESTART_POLICY => container.restart_policy = Text::set_in_protobuf(value)?,
             _ => (),
         }
         Ok(())
@@ -126,7 +126,7 @@ fn amount<'a>(amounts: &mut Amounts<'a>, entry: &'a [u8]) -> Result<(), Malforme
             KEY => name = value.text()?,
             VALUE => fields(value.message()?, |number, value| {
                 if number == QUANTITY_TEXT {
-                    quantity = Some(text(value)?);
+                    quantity = Some(Text::from_protobuf(value)?);
                 }
                 Ok(())
             })?,
@@ -152,13 +152,13 @@ fn status(message: &[u8]) -> Result<Status<'_>, Malformed> {
     let mut status = Status::default();
     fields(message, |number, value| {
         match number {
-            PHASE => status.phase = set_text(value)?,
+            PHASE => status.phase = Text::set_in_protobuf(value)?,
             CONDITIONS => status.conditions.push(condition(value.message()?)?),
             CONTAINER_STATUSES => {
                 let it = container_status(value.message()?)?;
                 status.container_statuses.push(it);
             }
-            QOS_CLASS => status.qos_class = set_text(value)?,
+            QOS_CLASS => status.qos_class = Text::set_in_protobuf(value)?,
             INIT_CONTAINER_STATUSES => {
                 let it = container_status(value.message()?)?;
                 status.init_container_statuses.push(it);
@@ -177,8 +177,8 @@ fn condition(message: &[u8]) -> Result<Condition<'_>, Malformed> {
     let mut condition = Condition::default();
     fields(message, |number, value| {
         match number {
-            TYPE => condition.kind = text(value)?,
-            STATUS => condition.status = text(value)?,
+            TYPE => condition.kind = Text::from_protobuf(value)?,
+            STATUS => condition.status = Text::from_protobuf(value)?,
             _ => (),
         }
         Ok(())
@@ -194,7 +194,7 @@ fn container_status(message: &[u8]) -> Result<ContainerStatus<'_>, Malformed> {
     let mut status = ContainerStatus::default();
     fields(message, |number, value| {
         match number {
-            NAME => status.name = text(value)?,
+            NAME => status.name = Text::from_protobuf(value)?,
             LAST_STATE => status.last_state = last_state(value.message()?)?,
             RESTART_COUNT => {
                 status.restart_count = u32::try_from(value.number()?)
@@ -217,7 +217,7 @@ fn last_state(message: &[u8]) -> Result<LastState<'_>, Malformed> {
             let mut terminated = Terminated::default();
             fields(value.message()?, |number, value| {
                 if number == REASON {
-                    terminated.reason = set_text(value)?;
+                    terminated.reason = Text::set_in_protobuf(value)?;
                 }
                 Ok(())
             })?;
@@ -226,14 +226,6 @@ fn last_state(message: &[u8]) -> Result<LastState<'_>, Malformed> {
         Ok(())
     })?;
     Ok(state)
-}
-
-fn text(value: Value<'_>) -> Result<Text<'_>, Malformed> {
-    Ok(Text(value.text()?.into()))
-}
-
-fn set_text(value: Value<'_>) -> Result<Option<Text<'_>>, Malformed> {
-    Ok(value.set_text()?.map(|it| Text(it.into())))
 }
 
 #[cfg(test)]

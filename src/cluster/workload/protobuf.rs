@@ -3,7 +3,7 @@
 
 use super::{Meta, OwnerReference, ReplicaSetObject};
 use crate::cluster::text::Text;
-use crate::kube::protobuf::{Malformed, Value, fields};
+use crate::kube::protobuf::{Malformed, fields};
 
 impl<'a> OwnerReference<'a> {
     /// Reads meta/v1 OwnerReference.
@@ -15,9 +15,9 @@ impl<'a> OwnerReference<'a> {
         let mut reference = Self::default();
         fields(message, |number, value| {
             match number {
-                KIND => reference.kind = text(value)?,
-                NAME => reference.name = text(value)?,
-                UID => reference.uid = text(value)?,
+                KIND => reference.kind = Text::from_protobuf(value)?,
+                NAME => reference.name = Text::from_protobuf(value)?,
+                UID => reference.uid = Text::from_protobuf(value)?,
                 CONTROLLER => reference.controller = Some(value.number()? != 0),
                 _ => (),
             }
@@ -53,8 +53,8 @@ fn meta(message: &[u8]) -> Result<Meta<'_>, Malformed> {
     let mut meta = Meta::default();
     fields(message, |number, value| {
         match number {
-            UID => meta.uid = text(value)?,
-            RESOURCE_VERSION => meta.resource_version = text(value)?,
+            UID => meta.uid = Text::from_protobuf(value)?,
+            RESOURCE_VERSION => meta.resource_version = Text::from_protobuf(value)?,
             OWNER_REFERENCES => {
                 let owner = OwnerReference::from_protobuf(value.message()?)?;
                 meta.owner_references.push(owner);
@@ -64,8 +64,4 @@ fn meta(message: &[u8]) -> Result<Meta<'_>, Malformed> {
         Ok(())
     })?;
     Ok(meta)
-}
-
-fn text(value: Value<'_>) -> Result<Text<'_>, Malformed> {
-    Ok(Text(value.text()?.into()))
 }
