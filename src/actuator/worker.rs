@@ -92,8 +92,7 @@ impl Worker {
     ) -> Result<(), Never> {
         loop {
             component.beat();
-            let standby = is_standby();
-            if standby {
+            if is_standby() {
                 let now = timestamp::unix_seconds();
                 while let Some(taken) = self.inbox.queue.take_for_a_standby(now) {
                     self.job(taken, component, stop);
@@ -102,7 +101,7 @@ impl Worker {
                     }
                 }
             }
-            if stop.wait(if standby { STANDBY_LOOK } else { LOOK }) {
+            if stop.wait(STANDBY_LOOK) {
                 return Ok(());
             }
         }

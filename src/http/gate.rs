@@ -55,6 +55,9 @@ impl Gate {
     }
 
     fn wait(&self, pause: Duration) {
+        // The oldest client's time may be over before that.
+        let oldest = self.clients.front().map(|it| it.since.elapsed());
+        let pause = oldest.map_or(pause, |it| pause.min(PATIENCE.saturating_sub(it)));
         let interest = |it: &Connection| {
             if it.wants_write() {
                 PollFlags::OUT

@@ -25,7 +25,7 @@ use crate::thread::waker::Waker;
 use connection::{Asked, Malformed};
 use gate::Gate;
 
-/// Shows a sign of life this often while nobody asks; clients that stay silent are looked at as often.
+/// Shows a sign of life this often while nobody asks.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// The endpoints.

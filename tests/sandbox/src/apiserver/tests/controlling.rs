@@ -156,23 +156,28 @@ fn drains_a_node_as_far_as_the_budget_goes() {
         let budget = server.get("poddisruptionbudgets", "default", "web")?;
         (budget["status"]["disruptionsAllowed"] == 1).then_some(())
     });
-    client.patch(
-        "/api/v1/nodes/n-1",
-        "strategic-merge",
-        &json!({"spec": {"unschedulable": true}}),
-    );
-    until("the taint", || {
-        let node = server.get("nodes", "", "n-1")?;
-        node["spec"]["taints"]
-            .as_array()?
-            .iter()
-            .any(|it| it["key"] == "node.kubernetes.io/unschedulable")
-            .then_some(())
-    });
-    for pod in ready(&server, "web")
-        .iter()
-        .filter(|pod| pod["spec"]["nodeName"] == "n-1")
-    {
+    let unschedulable = |node: &str, patch: &str, value: Value| {
+        let path = format!("/api/v1/nodes/{node}");
+        client.patch(&path, patch, &json!({"spec": {"unschedulable": value}}));
+    };
+    for node in ["n-1", "n-2"] {
+        unschedulable(node, "strategic-merge", json!(true));
+        until("the taint", || {
+            let node = server.get("nodes", "", node)?;
+            node["spec"]["taints"]
+                .as_array()?
+                .iter()
+                .any(|it| it["key"] == "node.kubernetes.io/unschedulable")
+                .then_some(())
+        });
+    }
+    let mut pods = ready(&server, "web");
+    pods.retain(|pod| pod["spec"]["nodeName"] == "n-1");
+    // Nowhere may another one run, so that the budget allows one eviction and no second.
+    assert_eq!(evict(&client, &pods[0]).0, 201);
+    assert_eq!(evict(&client, &pods[1]).0, 429);
+    unschedulable("n-2", "merge", Value::Null);
+    for pod in &pods[1..] {
         until("an eviction", || {
             assert!(ready(&server, "web").len() >= 5, "the budget is broken");
             let (code, status) = evict(&client, pod);
@@ -186,11 +191,7 @@ fn drains_a_node_as_far_as_the_budget_goes() {
             .iter()
             .all(|pod| pod["spec"]["nodeName"] == "n-2")
     );
-    client.patch(
-        "/api/v1/nodes/n-1",
-        "merge",
-        &json!({"spec": {"unschedulable": null}}),
-    );
+    unschedulable("n-1", "merge", Value::Null);
     until("no taint", || {
         server.get("nodes", "", "n-1")?["spec"]
             .get("taints")
