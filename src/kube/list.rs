@@ -59,7 +59,7 @@ impl<F: FnMut(&[u8]) -> serde_json::Result<usize>> Items for Json<F> {
     }
 
     fn protobuf(&mut self, _: &[u8]) -> Result<(), Malformed> {
-        Err(Malformed("it was not asked for"))
+        Err(Malformed::NOT_ASKED_FOR)
     }
 }
 
@@ -111,11 +111,7 @@ fn page<I: Items>(
         target,
         verb: "list",
         resource: resource.label(),
-        accept: if I::PROTOBUF {
-            resource.accept_protobuf_list()
-        } else {
-            resource.accept_list()
-        },
+        accept: resource.accept_list(I::PROTOBUF),
         compressed: options.compressed,
         body: None,
         deadlines: Deadlines::LIST,

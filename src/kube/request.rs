@@ -59,31 +59,28 @@ impl Resource {
         }
     }
 
-    /// The `Accept` header of its lists as JSON.
-    pub fn accept_list(&self) -> &'static str {
-        if self.metadata_only {
-            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-        } else {
-            "application/json"
+    /// The `Accept` header of its lists: JSON, or protobuf and JSON only where something on the way knows no other.
+    pub fn accept_list(&self, protobuf: bool) -> &'static str {
+        match (protobuf, self.metadata_only) {
+            (false, false) => "application/json",
+            (true, false) => "application/vnd.kubernetes.protobuf,application/json",
+            (false, true) => "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+            (true, true) => {
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
+                 application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+            }
         }
     }
 
-    /// The `Accept` header of its lists as protobuf, or JSON where something on the way knows only that.
-    pub fn accept_protobuf_list(&self) -> &'static str {
-        if self.metadata_only {
-            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
-             application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-        } else {
-            "application/vnd.kubernetes.protobuf,application/json"
-        }
-    }
-
-    /// The `Accept` header of its watches.
-    pub fn accept_watch(&self) -> &'static str {
-        if self.metadata_only {
-            "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-        } else {
-            "application/json"
+    /// The same of its watches.
+    pub fn accept_watch(&self, protobuf: bool) -> &'static str {
+        match (protobuf, self.metadata_only) {
+            (_, false) => self.accept_list(protobuf),
+            (false, true) => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            (true, true) => {
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,\
+                 application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+            }
         }
     }
 }

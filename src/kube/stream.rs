@@ -248,19 +248,9 @@ impl Envelope {
 #[cfg(test)]
 mod tests {
     use super::super::window::WINDOW;
+    use super::super::window::pieces::Pieces;
     use super::*;
     use serde::Deserialize;
-
-    /// Gives its bytes in pieces of `step`.
-    struct Pieces<'a>(&'a [u8], usize);
-    impl Read for Pieces<'_> {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            let n = self.1.min(self.0.len()).min(into.len());
-            into[..n].copy_from_slice(&self.0[..n]);
-            self.0 = &self.0[n..];
-            Ok(n)
-        }
-    }
 
     #[derive(Deserialize)]
     struct Item<'a> {

@@ -86,3 +86,21 @@ impl<R: Read> Window<R> {
         Ok(self.end > before)
     }
 }
+
+/// A reader for tests.
+#[cfg(test)]
+pub(super) mod pieces {
+    use std::io::{self, Read};
+
+    /// Gives its bytes in pieces of so many.
+    pub(in crate::kube) struct Pieces<'a>(pub &'a [u8], pub usize);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let n = self.1.min(self.0.len()).min(into.len());
+            into[..n].copy_from_slice(&self.0[..n]);
+            self.0 = &self.0[n..];
+            Ok(n)
+        }
+    }
+}

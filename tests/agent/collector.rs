@@ -255,7 +255,7 @@ fn samples_say_what_the_api_says_of_pods_in_every_state() {
 
 /// Nothing on the way to the API server need know protobuf.
 #[test]
-fn samples_say_the_same_where_lists_come_as_json() {
+fn samples_say_the_same_where_all_comes_as_json() {
     pods_in_every_state(false);
 }
 
@@ -296,6 +296,34 @@ fn pods_in_every_state(protobuf: bool) {
     some(&|it| it.get("restarts").as_u64() > Some(0));
     some(&|it| it.get("phase") == "Running" && it.get("timestamp").is_null());
     some(&|it| it.get("containers")[0]["cpu_millicores"].as_f64() > Some(0.0));
+    // What changes afterwards comes by the watch.
+    for (at, pod) in pods.iter().take(20).enumerate() {
+        let mut pod = pod.clone();
+        if at % 2 == 0 {
+            pod["status"]["phase"] = "Failed".into();
+            cluster.server.create(pod);
+        } else {
+            let name = |it: &str| pod["metadata"][it].as_str().unwrap().to_owned();
+            cluster
+                .server
+                .delete("pods", &name("namespace"), &name("name"));
+        }
+    }
+    let pods = cluster.server.list("pods", "");
+    settles("pods as the API has them now", || {
+        compare(
+            &pods,
+            &backend.last_samples(Kind::Pod),
+            |it| expected::pod(it, &sets, None),
+            idle,
+        )
+    });
+    eventually("a cycle without the pods that are gone", || {
+        let cycles = backend.cycles();
+        let mut whole = cycles.iter().rev().filter(|it| it.count(Kind::Node) > 0);
+        whole.any(|it| it.count(Kind::Pod) == pods.len())
+    });
+    assert_eq!(cluster.server.audit().count("list", "pods"), 1);
     agent.stop();
     backend.assert_no_violations();
 }

@@ -187,32 +187,9 @@ fn list_meta(message: &[u8]) -> Result<ListMeta, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
+    use super::super::super::window::pieces::Pieces;
+    use super::super::tests::field;
     use super::*;
-
-    /// Gives its bytes in pieces of `step`.
-    struct Pieces<'a>(&'a [u8], usize);
-    impl Read for Pieces<'_> {
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            let n = self.1.min(self.0.len()).min(into.len());
-            into[..n].copy_from_slice(&self.0[..n]);
-            self.0 = &self.0[n..];
-            Ok(n)
-        }
-    }
-
-    fn field(number: u8, value: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![number << 3 | 2];
-        let mut size = value.len();
-        while size >= 0x80 {
-            bytes.push(u8::try_from(size & 0x7f).unwrap() | 0x80);
-            size >>= 7;
-        }
-        bytes.push(u8::try_from(size).unwrap());
-        bytes.extend(value);
-        bytes
-    }
 
     /// A list as the server writes it, with a field of each wire type that is not known.
     fn text(kind: &str, items: &[&[u8]]) -> Vec<u8> {

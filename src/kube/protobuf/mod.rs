@@ -7,11 +7,13 @@
 
 mod list;
 mod status;
+mod watch;
 
 use std::fmt;
 
 pub use list::{ListMeta, list};
 pub use status::status;
+pub use watch::{Event, Events};
 
 /// The media type of an object in protobuf.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
@@ -23,6 +25,11 @@ const MAX_VARINT: usize = 10;
 /// Bytes that are no message of the expected kind; says what is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
+
+impl Malformed {
+    /// An answer in protobuf to who reads only JSON.
+    pub const NOT_ASKED_FOR: Self = Self("it was not asked for");
+}
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,6 +172,19 @@ fn cut<'a>(rest: &mut &'a [u8], size: u64) -> Result<&'a [u8], Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A field of bytes, as the server writes it.
+    pub(super) fn field(number: u8, value: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![number << 3 | 2];
+        let mut size = value.len();
+        while size >= 0x80 {
+            bytes.push(u8::try_from(size & 0x7f).unwrap() | 0x80);
+            size >>= 7;
+        }
+        bytes.push(u8::try_from(size).unwrap());
+        bytes.extend(value);
+        bytes
+    }
 
     fn read(message: &[u8]) -> Result<Vec<(u32, Value<'_>)>, Malformed> {
         let mut found = Vec::new();

@@ -23,12 +23,14 @@ fn message(bytes: &[u8]) -> Result<meta::Status, Malformed> {
     const MESSAGE: u32 = 3;
     const REASON: u32 = 4;
     const DETAILS: u32 = 5;
+    const CODE: u32 = 6;
     let mut status = meta::Status::default();
     fields(bytes, |number, value| {
         match number {
             MESSAGE => status.message = value.set_text()?.map(str::to_owned),
             REASON => status.reason = value.set_text()?.map(str::to_owned),
             DETAILS => status.details = Some(details(value.message()?)?),
+            CODE => status.code = i32::try_from(value.number()?).ok(),
             _ => (),
         }
         Ok(())
@@ -82,6 +84,7 @@ mod tests {
             \"\x08NotFound*\x12\n\x04nope\x12\0\x1a\x04pods(\x002\x000\x94\x03\x1a\0\"\0";
         let found = status(body).unwrap();
         assert_eq!(found.reason.as_deref(), Some("NotFound"));
+        assert_eq!(found.code, Some(404));
         assert_eq!(found.message.as_deref(), Some("pods \"nope\" not found"));
         let unset =
             b"k8s\0\x12\x1c\n\x06\n\0\x12\0\x1a\0\x12\x07Failure\x1a\x04gone\"\x000\x9a\x03";

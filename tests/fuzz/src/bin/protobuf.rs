@@ -1,11 +1,11 @@
-//! What an API server, or whatever answers in its place, may send: any bytes as a list, a pod, a replica set and a
-//! refusal.
+//! What an API server, or whatever answers in its place, may send: any bytes as a list, a watch, a pod, a replica set
+//! and a refusal.
 #![no_main]
 
 use kubernetes_agent::cluster::pod::PodObject;
 use kubernetes_agent::cluster::pods::Pods;
 use kubernetes_agent::cluster::workload::ReplicaSetObject;
-use kubernetes_agent::kube::protobuf::{list, status};
+use kubernetes_agent::kube::protobuf::{Events, list, status};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -20,6 +20,12 @@ fuzz_target!(|bytes: &[u8]| {
         apply(message);
         Ok(())
     });
+    let mut events = Events::new(bytes);
+    while let Ok(Some(())) = events.next(|event| {
+        let _ = event.resource_version();
+        let _ = status(event.framed);
+        event.object().map(&mut apply)
+    }) {}
     if listed.is_err() {
         apply(bytes);
     }

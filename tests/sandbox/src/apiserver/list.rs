@@ -55,10 +55,7 @@ struct Continue {
 /// Answers a list.
 pub(super) fn list(call: &Call<'_>) -> Result<Response> {
     let resource = call.target.resource;
-    let wanted = body::accepted(call.request, |form| {
-        call.api.options.protobuf && protobuf::items(resource, form).is_some()
-    })?;
-    let form = wanted.form;
+    let (form, fields) = call.wanted()?;
     let selector = call.selector()?;
     let page = call.api.store.write(|state| read(call, state, &selector))?;
 
@@ -69,11 +66,8 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response> {
             metadata["remainingItemCount"] = remaining.into();
         }
     }
-    let (kind, version) = match form {
-        Form::Whole => (resource.kind, resource.api_version()),
-        Form::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
-    };
-    if let Some(fields) = protobuf::items(resource, form).filter(|_| wanted.protobuf) {
+    let (kind, version) = form.kind(resource);
+    if let Some(fields) = fields {
         let items = page.objects.iter().map(|it| &*it.json);
         let list = protobuf::list(&format!("{kind}List"), &version, &metadata, fields, items);
         return Ok(body::binary(200, list));

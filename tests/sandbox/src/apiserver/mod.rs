@@ -68,6 +68,8 @@ use access::Access;
 use controllers::Controllers;
 use faults::Faults;
 use metrics::Metrics;
+use object::Form;
+use protobuf::Field;
 use route::Target;
 use selector::Selector;
 use status::Result;
@@ -109,6 +111,17 @@ impl Call<'_> {
             query("labelSelector"),
             query("fieldSelector"),
         )
+    }
+
+    /// The form that the client of a list or a watch accepts, and how the objects are written in protobuf where it
+    /// asks for that.
+    fn wanted(&self) -> Result<(Form, Option<&'static [Field]>)> {
+        let fields = |form| {
+            let items = protobuf::items(self.target.resource, form);
+            items.filter(|_| self.api.options.protobuf)
+        };
+        let wanted = body::accepted(self.request, |form| fields(form).is_some())?;
+        Ok((wanted.form, fields(wanted.form).filter(|_| wanted.protobuf)))
     }
 
     /// A query parameter that must be a number where it is given.

@@ -56,6 +56,16 @@ pub(super) enum Form {
     Metadata,
 }
 
+impl Form {
+    /// The kind and the API version that an object has so.
+    pub(super) fn kind(self, resource: &Resource) -> (&'static str, String) {
+        match self {
+            Self::Whole => (resource.kind, resource.api_version()),
+            Self::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
+        }
+    }
+}
+
 impl Object {
     /// Makes the stored form of an object whose metadata is complete.
     pub(super) fn new(resource: &'static Resource, revision: u64, mut value: Value) -> Object {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::body::{self, Counted};
+use super::body::Counted;
 use super::defaults;
 use super::object::{Form, Object};
 use super::options::ExpiredWatch;
+use super::protobuf::{self, Field};
 use super::resources::Resource;
 use super::selector::Selector;
 use super::status::{Result, Status};
@@ -29,6 +30,8 @@ struct Watch {
     namespace: String,
     selector: Selector,
     form: Form,
+    /// How the objects are written in protobuf, where it was asked for.
+    fields: Option<&'static [Field]>,
     bookmarks: bool,
     deadline: Instant,
     /// The server drops all watches of an epoch at once.
@@ -41,8 +44,8 @@ struct Watch {
 
 /// Answers a watch.
 pub(super) fn watch(call: &Call<'_>) -> Result<Response> {
-    let form = body::accepted_form(call.request)?;
     let (resource, namespace) = (call.target.resource, call.target.namespace.clone());
+    let (form, fields) = call.wanted()?;
     let selector = call.selector()?;
     if call.request.query("sendInitialEvents").is_some() {
         let why = "Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
@@ -79,6 +82,7 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response> {
         namespace,
         selector,
         form,
+        fields,
         bookmarks: matches!(
             call.request.query("allowWatchBookmarks"),
             Some("true" | "1")
@@ -92,7 +96,13 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response> {
     let sent = Arc::clone(&call.sent);
     let stream = Response::stream(200, move |chunks| watch.run(&mut Counted { chunks, sent }));
     Ok(stream
-        .with_header("content-type", "application/json")
+        .with_header(
+            "content-type",
+            match fields {
+                Some(_) => protobuf::WATCH_MEDIA_TYPE,
+                None => "application/json",
+            },
+        )
         .with_header("cache-control", "no-cache, private"))
 }
 
@@ -122,9 +132,14 @@ impl Watch {
             }
             if news.expired {
                 let floor = self.api.store.read().floor(self.resource);
-                let error = Status::too_old(self.revision, floor).to_json();
-                return out
-                    .write_all(format!("{{\"type\":\"ERROR\",\"object\":{error}}}\n").as_bytes());
+                let error = Status::too_old(self.revision, floor);
+                return out.write_all(&match self.fields {
+                    Some(_) => protobuf::event("ERROR", &protobuf::status(&error)),
+                    None => {
+                        let error = error.to_json();
+                        format!("{{\"type\":\"ERROR\",\"object\":{error}}}\n").into_bytes()
+                    }
+                });
             }
             line.clear();
             for event in &news.events {
@@ -172,23 +187,30 @@ impl Watch {
     }
 
     fn write_event(&self, kind: &str, object: &Object, line: &mut Vec<u8>) {
+        if let Some(fields) = self.fields {
+            let object = object.value(self.resource);
+            self.write_protobuf(kind, fields, &object, line);
+            return;
+        }
         line.extend_from_slice(format!(r#"{{"type":"{kind}","object":"#).as_bytes());
         object.write(self.resource, self.form, line);
         line.extend_from_slice(b"}\n");
     }
 
+    fn write_protobuf(&self, event: &str, fields: &[Field], object: &Value, line: &mut Vec<u8>) {
+        let (kind, version) = self.form.kind(self.resource);
+        let object = protobuf::object(kind, &version, fields, object);
+        line.extend_from_slice(&protobuf::event(event, &object));
+    }
+
     fn write_bookmark(&self, line: &mut Vec<u8>) {
+        let (kind, version) = self.form.kind(self.resource);
         let metadata =
             json!({"resourceVersion": self.revision.to_string(), "creationTimestamp": null});
-        let mut object = match self.form {
-            Form::Metadata => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"})
-            }
-            Form::Whole => {
-                json!({"kind": self.resource.kind, "apiVersion": self.resource.api_version()})
-            }
-        };
-        object["metadata"] = metadata;
+        let mut object = json!({"kind": kind, "apiVersion": version, "metadata": metadata});
+        if let Some(fields) = self.fields {
+            return self.write_protobuf("BOOKMARK", fields, &object, line);
+        }
         if self.form == Form::Whole {
             defaults::show_empty(self.resource, &mut object);
         }

@@ -15,6 +15,8 @@ use schema::Kind;
 
 /// The media type.
 pub(super) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
+/// The media type of a watch.
+pub(super) const WATCH_MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf;stream=watch";
 /// What every answer begins with.
 const MAGIC: &[u8] = b"k8s\0";
 
@@ -44,6 +46,24 @@ pub(super) fn list<'a>(
         bytes(&mut raw, ITEMS, &message(fields, &object));
     }
     frame(kind, version, &raw)
+}
+
+/// One object.
+pub(super) fn object(kind: &str, version: &str, fields: &[Field], object: &Value) -> Vec<u8> {
+    frame(kind, version, &message(fields, object))
+}
+
+/// An event of a watch about what is `framed`, behind its length.
+pub(super) fn event(kind: &str, framed: &[u8]) -> Vec<u8> {
+    const TYPE: u32 = 1;
+    const OBJECT: u32 = 2;
+    const RAW: u32 = 1;
+    let (mut raw, mut event) = (Vec::new(), Vec::new());
+    bytes(&mut raw, RAW, framed);
+    bytes(&mut event, TYPE, kind.as_bytes());
+    bytes(&mut event, OBJECT, &raw);
+    let length = u32::try_from(event.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&length[..], &event].concat()
 }
 
 /// A refusal.

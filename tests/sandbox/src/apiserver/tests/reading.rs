@@ -149,6 +149,37 @@ fn lists_in_protobuf_what_the_agent_reads_so() {
 }
 
 #[test]
+fn watches_in_protobuf_what_it_lists_so() {
+    let (server, client) = start(options());
+    let version = server.revision();
+    let watch = |path: &str| {
+        let path = format!("{path}?watch=1&resourceVersion={version}&timeoutSeconds=1");
+        let accept = "Accept: application/vnd.kubernetes.protobuf,application/json\r\n";
+        client.send("GET", &path, accept, "")
+    };
+    server.create(pod("default", "a", "n-1"));
+    let answer = watch(PODS);
+    assert!(
+        answer
+            .head
+            .contains("application/vnd.kubernetes.protobuf;stream=watch")
+    );
+    // The length, the type, and the object in a frame of its own.
+    let [a, b, c, d, event @ ..] = &answer.body[..] else {
+        panic!("{}", answer.code);
+    };
+    assert_eq!(
+        u32::from_be_bytes([*a, *b, *c, *d]) as usize,
+        event.len(),
+        "one event"
+    );
+    assert!(event.starts_with(b"\x0a\x05ADDED\x12"));
+    let frame = event.windows(4).position(|it| it == b"k8s\0").unwrap();
+    assert!(frame < 20 && event[frame..].starts_with(b"k8s\0\x0a\x09\x0a\x02v1\x12\x03Pod"));
+    assert!(watch("/api/v1/nodes").head.contains("application/json"));
+}
+
+#[test]
 fn watches_from_a_version() {
     let (server, client) = start(options());
     server.create(pod("default", "a", "n-1"));

@@ -2,27 +2,24 @@
 //!
 //! <https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>
 
-use std::borrow::Cow;
+mod watch;
+
 use std::time::{Duration, Instant};
 
 use log::{Level, debug, info, log};
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use ureq::http;
 
-use super::client::{Call, Client, Deadlines, pause_after};
+use super::client::{Client, pause_after};
 use super::list::{self, list_items};
 use super::protobuf::Malformed;
-use super::request::{self, Collection, Resource};
-use super::status::{Error, Status};
-use super::stream::{Stream, parse};
+use super::request::{Collection, Resource};
+use super::status::Error;
+use super::stream::parse;
 use crate::health::Component;
 use crate::logging::COLLECTOR;
-use crate::thread::backoff::{Backoff, random_fraction};
+use crate::thread::backoff::Backoff;
+use watch::watch;
 
-/// The server ends a watch after this long, more or less a fifth: it spreads the load when a thousand watches
-/// began at once. client-go takes 5 to 10 minutes.
-const WATCH: Duration = Duration::from_mins(5);
 /// A component that watches makes progress at least this often: two bookmarks and a pause.
 pub const QUIET: Duration = Duration::from_mins(3);
 /// A watch that lasts less is counted as a failure: a server that ends them at once must not be asked in a loop.
@@ -37,8 +34,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 pub trait Mirror: Sized {
     /// What is read of one object.
     type Object<'de>: Deserialize<'de>;
-    /// Reads an object from protobuf, which lists are then asked for; `None`: they come as JSON. Watches always do:
-    /// what changes in a minute is little.
+    /// Reads an object from protobuf, which the server is then asked for; `None`: all comes as JSON.
     const PROTOBUF: Option<FromProtobuf<Self>> = None;
     /// The object's resource version, an opaque text.
     fn version<'a>(object: &'a Self::Object<'_>) -> &'a str;
@@ -196,7 +192,7 @@ impl<M: Mirror, O: Observer> list::Items for Arrivals<'_, M, O> {
     }
 
     fn protobuf(&mut self, message: &[u8]) -> Result<(), Malformed> {
-        let read = M::PROTOBUF.ok_or(Malformed("it was not asked for"))?;
+        let read = M::PROTOBUF.ok_or(Malformed::NOT_ASKED_FOR)?;
         self.mirror.applied(read(message)?);
         self.arrived();
         Ok(())
@@ -256,109 +252,4 @@ fn follow<M: Mirror>(
             return Ok(());
         }
     }
-}
-
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    object: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Bookmark<'a> {
-    #[serde(borrow)]
-    metadata: BookmarkMeta<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BookmarkMeta<'a> {
-    #[serde(borrow)]
-    resource_version: Cow<'a, str>,
-}
-
-/// One watch, from `version` on, which moves along with what came.
-fn watch<M: Mirror>(
-    client: &Client,
-    collection: &Collection,
-    mirror: &mut M,
-    component: &impl Observer,
-    version: &mut String,
-) -> Result<(), Error> {
-    let resource = &collection.resource;
-    let seconds = WATCH.mul_f64(0.8 + 0.4 * random_fraction()).as_secs();
-    let target = request::watch(collection, version, seconds);
-    let body = client.open(&Call {
-        method: http::Method::GET,
-        target: &target,
-        verb: "watch",
-        resource: resource.label(),
-        accept: resource.accept_watch(),
-        compressed: false,
-        body: None,
-        deadlines: Deadlines::WATCH,
-    })?;
-    component.running();
-    mirror.alive();
-    let mut stream = Stream::new(body);
-    loop {
-        let mut absorbed = Absorbed::Nothing;
-        let came = stream.next(|window| {
-            parse(window, |source| {
-                absorbed = absorb(mirror, &Event::deserialize(source)?)?;
-                Ok(())
-            })
-        })?;
-        component.beat();
-        mirror.alive();
-        match absorbed {
-            Absorbed::Version(new) => *version = new,
-            Absorbed::Refused(status) => return Err(Error::Status(Box::new(status))),
-            Absorbed::Nothing => (),
-        }
-        if !came || client.stop().requested() {
-            return Ok(());
-        }
-    }
-}
-
-enum Absorbed {
-    Version(String),
-    Nothing,
-    Refused(Status),
-}
-
-fn absorb<M: Mirror>(mirror: &mut M, event: &Event<'_>) -> serde_json::Result<Absorbed> {
-    let text = event.object.get();
-    Ok(match &*event.kind {
-        "ADDED" | "MODIFIED" => {
-            let object: M::Object<'_> = serde_json::from_str(text)?;
-            let version = M::version(&object).to_owned();
-            mirror.applied(object);
-            Absorbed::Version(version)
-        }
-        "DELETED" => {
-            let object: M::Object<'_> = serde_json::from_str(text)?;
-            let version = M::version(&object).to_owned();
-            mirror.deleted(object);
-            Absorbed::Version(version)
-        }
-        "BOOKMARK" => {
-            let bookmark: Bookmark<'_> = serde_json::from_str(text)?;
-            Absorbed::Version(bookmark.metadata.resource_version.into_owned())
-        }
-        // An error inside a stream that began with 200, most often 410 (kubeclient issue 452).
-        "ERROR" => {
-            #[derive(Deserialize)]
-            struct Code {
-                code: Option<u16>,
-            }
-            let code = serde_json::from_str::<Code>(text)?.code.unwrap_or(500);
-            Absorbed::Refused(Status::from_answer(code, None, text.as_bytes()))
-        }
-        // A kind of event that a later Kubernetes may add.
-        _ => Absorbed::Nothing,
-    })
 }
