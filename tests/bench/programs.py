@@ -1,5 +1,6 @@
 """The programs that are measured: how each is built and run, and what is read of it while it runs."""
 
+import functools
 import json
 import os
 import pathlib
@@ -161,6 +162,31 @@ class KubeRs:
         return Peer(f"kube-rs, {self.mode}", [target / "release/peer-kube-rs", self.mode])
 
 
+class ClientGo:
+    """client-go, as tests/bench/peers/client-go uses it."""
+
+    ABSENT = 77
+
+    def __init__(self, mode, content):
+        self.mode, self.content = mode, content
+
+    def build(self, _folder):
+        """Once; None where Go or the source is not at hand, which the script has said then."""
+        binary = self.compile()
+        return binary and Peer(f"client-go, {self.mode}, {self.content}", [binary, self.mode, self.content])
+
+    @staticmethod
+    @functools.cache
+    def compile():
+        """The path of the program that all modes share."""
+        command = [HERE / "peers/client-go/build", CACHE / "bench/client-go"]
+        built = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if built.returncode == ClientGo.ABSENT:
+            return None
+        built.check_returncode()
+        return built.stdout.strip()
+
+
 class PythonClient:
     """The official Python client, in pages."""
 
@@ -187,6 +213,9 @@ class Script:
 PEERS = {
     "kube-rs": KubeRs("list"),
     "kube-rs-reflector": KubeRs("reflect"),
+    "client-go": ClientGo("list", "json"),
+    "client-go-protobuf": ClientGo("list", "protobuf"),
+    "client-go-informer": ClientGo("inform", "protobuf"),
     "python": PythonClient(),
     "kubectl": Script("kubectl get pods -A -o json", [sys.executable, HERE / "peers/kubectl.py"]),
     "download": Script("bare download", [sys.executable, HERE / "peers/download.py"]),
