@@ -1,8 +1,8 @@
 // What client-go costs for the same reads. `list` lists nodes and pods in pages of 500 into typed objects, the owners
 // of replica sets, and usage, as a collector without a store does each cycle; `inform` keeps nodes and pods in
-// informers, as one with a store does. Both as client-go does by default, but for its own limit of requests a second,
-// and in the content type of the second argument: `json`, its default, or `protobuf`, where the API server has it.
-// Prints a line when all are there, and then waits for its end on standard input.
+// informers, as one with a store does. Both as client-go does by default, gzip included, but for its limit of
+// requests a second, and in the content type of the second argument: `json`, its default, or `protobuf`, where there
+// is any. Prints a line when all are there, and then waits for its end on standard input.
 package main
 
 import (
