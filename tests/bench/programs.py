@@ -1,5 +1,6 @@
 """The programs that are measured: how each is built and run, and what is read of it while it runs."""
 
+import functools
 import json
 import os
 import pathlib
@@ -38,10 +39,14 @@ def server(cluster):
     return processor(int((cluster / "run/kube-apiserver.pid").read_text()))
 
 
-def received():
-    """Bytes that came over the loopback device so far: all traffic of the benchmark, each byte once."""
+def received(cluster):
+    """Bytes that came from the API server so far: all that came over the loopback device, each byte once, but for what
+    etcd sent, which the API server reads anew for each list that is not of its cache."""
     line = next(it for it in pathlib.Path("/proc/net/dev").read_text().splitlines() if it.strip().startswith("lo:"))
-    return int(line.split(":")[1].split()[0])
+    port = re.search(r"^export ETCD_PORT='?(\d+)", (cluster / "env").read_text(), re.M)[1]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        sent = re.search(r"^etcd_network_client_grpc_sent_bytes_total (\S+)", answer.read().decode(), re.M)
+    return int(line.split(":")[1].split()[0]) - float(sent[1])
 
 
 def wait(what, holds, process):
@@ -130,14 +135,14 @@ class Peer:
     def measure(self, cluster, _churn):
         """One read of everything."""
         environment = os.environ | {"CLUSTER_DIR": str(cluster), "KUBECONFIG": str(cluster / "admin.kubeconfig")}
-        busy, came, began = server(cluster), received(), time.monotonic()
+        busy, came, began = server(cluster), received(cluster), time.monotonic()
         process = subprocess.Popen(self.command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         line = process.stdout.readline().strip()
         if not line:
             raise Failed(f"{self.name}: it said nothing")
         figures = {"wall": time.monotonic() - began, "cpu": processor(process.pid), "peak": memory(process.pid, "VmHWM"),
                    "rss": memory(process.pid, "VmRSS"), "server": server(cluster) - busy,
-                   "read": (received() - came) / MIB}
+                   "read": (received(cluster) - came) / MIB}
         # One that runs another program speaks for that.
         if line.startswith(b"{"):
             figures |= json.loads(line)
@@ -159,6 +164,31 @@ class KubeRs:
         command = ["cargo", "build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", target]
         subprocess.run(command, check=True)
         return Peer(f"kube-rs, {self.mode}", [target / "release/peer-kube-rs", self.mode])
+
+
+class ClientGo:
+    """client-go, as tests/bench/peers/client-go uses it."""
+
+    ABSENT = 77
+
+    def __init__(self, mode, content):
+        self.mode, self.content = mode, content
+
+    def build(self, _folder):
+        """Once; None where Go or the source is not at hand, which the script has said then."""
+        binary = self.compile()
+        return binary and Peer(f"client-go, {self.mode}, {self.content}", [binary, self.mode, self.content])
+
+    @staticmethod
+    @functools.cache
+    def compile():
+        """The path of the program that all modes share."""
+        command = [HERE / "peers/client-go/build", CACHE / "bench/client-go"]
+        built = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if built.returncode == ClientGo.ABSENT:
+            return None
+        built.check_returncode()
+        return built.stdout.strip()
 
 
 class PythonClient:
@@ -187,6 +217,9 @@ class Script:
 PEERS = {
     "kube-rs": KubeRs("list"),
     "kube-rs-reflector": KubeRs("reflect"),
+    "client-go": ClientGo("list", "json"),
+    "client-go-protobuf": ClientGo("list", "protobuf"),
+    "client-go-informer": ClientGo("inform", "protobuf"),
     "python": PythonClient(),
     "kubectl": Script("kubectl get pods -A -o json", [sys.executable, HERE / "peers/kubectl.py"]),
     "download": Script("bare download", [sys.executable, HERE / "peers/download.py"]),
