@@ -18,7 +18,7 @@ use super::context::writes::FIELD_MANAGER;
 use crate::actions::action::Action;
 use crate::actions::id::{EnvelopeId, PayloadHash};
 use crate::actions::outcome::{Outcome, Reason, Status};
-use crate::kube::client::{Call, Deadlines};
+use crate::kube::call::{Call, Deadlines};
 use crate::kube::{Client, Error, Resource, Target};
 use crate::logging::ACTUATOR;
 
@@ -70,18 +70,12 @@ impl Recorder {
         let target = Target::new(path).with("fieldManager", FIELD_MANAGER);
         let body = event.to_string();
         let written = self.kube.send::<IgnoredAny>(&Call {
-            method: Method::POST,
-            target: &target,
-            verb: "create",
-            resource: plural,
-            accept: "application/json",
-            compressed: false,
-            body: Some(("application/json", body.as_bytes())),
             deadlines: Deadlines {
                 answer: DEADLINE,
                 silence: DEADLINE,
                 total: Some(DEADLINE),
             },
+            ..Call::json(Method::POST, "create", &target, plural, &body)
         });
         written.map(drop)
     }

@@ -1,6 +1,8 @@
 //! What the agent knows of the cluster: compact records of pods, nodes and owners, kept in step by watches.
 
+pub mod amounts;
 pub mod intern;
+mod meta;
 pub mod mirror;
 pub mod node;
 pub mod pod;
@@ -16,7 +18,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use hashbrown::HashMap;
 
 use crate::thread::stop::Stop;
-use node::Node;
+use node::{Node, Requested};
 use pods::Pods;
 use workload::Owners;
 
@@ -40,6 +42,24 @@ pub struct State {
     synced: Synced,
     /// When a list or watch last brought anything.
     last_read: Option<Instant>,
+}
+
+impl State {
+    /// Sums up anew what the pods of each node ask for.
+    pub fn sum_requests(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.requested = Requested::default();
+        }
+        for pod in self.pods.iter().filter(|it| !it.phase.is_terminal()) {
+            let Some(node) = pod.node.as_ref().and_then(|it| self.nodes.get_mut(it)) else {
+                continue;
+            };
+            let sum = &mut node.requested;
+            sum.cpu = sum.cpu.saturating_add(pod.shape.requested_cpu);
+            sum.memory = sum.memory.saturating_add(pod.shape.requested_memory);
+            sum.pods += 1;
+        }
+    }
 }
 
 /// Which resources were listed completely at least once.

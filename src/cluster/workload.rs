@@ -1,16 +1,16 @@
 //! Who owns a pod: the controller that a person would name, a deployment rather than its replica set.
 
-mod protobuf;
-
 use std::ops::Deref;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use super::intern::Pool;
-use super::text::{Text, null_is_default};
+use super::meta::{Meta, OwnerReference};
 use super::uid::Uid;
+use crate::kube::protobuf::{Malformed, fields};
 
 /// The controller named in an object's owner references.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -74,19 +74,6 @@ impl Deref for Kind {
     }
 }
 
-/// One of an object's owner references.
-#[derive(Deserialize, Debug, Default, PartialEq)]
-pub struct OwnerReference<'a> {
-    #[serde(borrow)]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    uid: Text<'a>,
-    #[serde(default)]
-    controller: Option<bool>,
-}
-
 /// The one that controls the object, if any does.
 pub fn controller(references: &[OwnerReference<'_>]) -> Option<Owner> {
     let it = references.iter().find(|it| it.controller == Some(true))?;
@@ -100,22 +87,38 @@ pub fn controller(references: &[OwnerReference<'_>]) -> Option<Owner> {
 /// What is read of a replica set: its metadata alone.
 #[derive(Deserialize, Debug, Default, PartialEq)]
 pub struct ReplicaSetObject<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "with_uid")]
     metadata: Meta<'a>,
 }
 
-#[derive(Deserialize, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-struct Meta<'a> {
-    #[serde(borrow)]
-    uid: Text<'a>,
-    #[serde(borrow, default)]
-    resource_version: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    owner_references: Vec<OwnerReference<'a>>,
+/// A replica set is known by its UID alone.
+const NO_UID: &str = "a replica set without a UID";
+
+fn with_uid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Meta<'de>, D::Error> {
+    let meta = Meta::deserialize(deserializer)?;
+    if meta.uid.is_empty() {
+        return Err(D::Error::custom(NO_UID));
+    }
+    Ok(meta)
 }
 
-impl ReplicaSetObject<'_> {
+impl<'a> ReplicaSetObject<'a> {
+    /// Reads meta/v1 PartialObjectMetadata.
+    pub fn from_protobuf(message: &'a [u8]) -> Result<Self, Malformed> {
+        const METADATA: u32 = 1;
+        let mut metadata = Meta::default();
+        fields(message, |number, value| {
+            if number == METADATA {
+                metadata = Meta::from_protobuf(value.message()?)?;
+            }
+            Ok(())
+        })?;
+        if metadata.uid.is_empty() {
+            return Err(Malformed(NO_UID));
+        }
+        Ok(Self { metadata })
+    }
+
     /// The object's resource version.
     pub fn version(&self) -> &str {
         &self.metadata.resource_version
@@ -190,7 +193,7 @@ mod tests {
             )
         });
         format!(
-            r#"{{"metadata":{{"uid":"{uid}","resourceVersion":"1","ownerReferences":{owners}}}}}"#
+            r#"{{"metadata":{{"name":"set","uid":"{uid}","resourceVersion":"1","ownerReferences":{owners}}}}}"#
         )
     }
 
@@ -236,6 +239,15 @@ mod tests {
             assert_eq!(&*Kind::from(text), text);
         }
         assert_eq!(size_of::<Kind>(), size_of::<Box<str>>());
+    }
+
+    #[test]
+    fn a_replica_set_without_a_uid_is_refused() {
+        let read = |text| serde_json::from_str::<ReplicaSetObject<'_>>(text);
+        assert!(read(r#"{"metadata":{"name":"set","uid":"u"}}"#).is_ok());
+        assert!(read(r#"{"metadata":{"name":"set"}}"#).is_err());
+        assert!(ReplicaSetObject::from_protobuf(b"\x0a\x05\x2a\x03uid").is_ok());
+        assert!(ReplicaSetObject::from_protobuf(b"\x0a\x05\x0a\x03set").is_err());
     }
 
     #[test]

@@ -13,7 +13,6 @@ use super::sample::{NodeSample, PodSample};
 use super::usage::MetricsObject;
 use crate::backend::batch::Batcher;
 use crate::cluster::State;
-use crate::cluster::node::Requested;
 use crate::health::{CLUSTER, Component, readable};
 use crate::kube::list::{Options, list};
 use crate::kube::{self, Resource};
@@ -135,7 +134,7 @@ impl<'a> Round<'a> {
     }
 
     fn nodes(&mut self, found: &mut Found) {
-        sum_requests(&mut self.collector.store.lock());
+        self.collector.store.lock().sum_requests();
         let store = Arc::clone(&self.collector.store);
         let cycle = self.cycle;
         let failures = &mut found.failures;
@@ -299,21 +298,5 @@ impl<'a> Round<'a> {
     pub(super) fn finish(&mut self) {
         self.drain_events();
         self.flush();
-    }
-}
-
-/// Sums up what the pods of each node ask for.
-fn sum_requests(state: &mut State) {
-    for node in state.nodes.values_mut() {
-        node.requested = Requested::default();
-    }
-    for pod in state.pods.iter().filter(|it| !it.phase.is_terminal()) {
-        let Some(node) = pod.node.as_ref().and_then(|it| state.nodes.get_mut(it)) else {
-            continue;
-        };
-        let sum = &mut node.requested;
-        sum.cpu = sum.cpu.saturating_add(pod.shape.requested_cpu);
-        sum.memory = sum.memory.saturating_add(pod.shape.requested_memory);
-        sum.pods += 1;
     }
 }

@@ -4,13 +4,13 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use flate2::read::GzDecoder;
-use prometheus::IntCounter;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{self, HeaderValue, header};
 use ureq::unversioned::transport::DefaultConnector;
 
+use super::body::Body;
+use super::call::{Call, Deadlines};
 use super::credentials::Credentials;
 use super::fence::Fence;
 use super::kubeconfig::Access;
@@ -34,97 +34,6 @@ const OUTPUT_BUFFER: usize = 8 << 10;
 
 /// As requests for the server's version are counted.
 const VERSION: &str = "version";
-
-/// How long the phases of a request may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadlines {
-    /// From the request to the answer's head.
-    pub answer: Duration,
-    /// From one read of the body to the next.
-    pub silence: Duration,
-    /// Everything together.
-    pub total: Option<Duration>,
-}
-
-impl Deadlines {
-    /// A single object.
-    pub const OBJECT: Self = Self {
-        answer: Duration::from_secs(25),
-        silence: Duration::from_secs(10),
-        total: Some(Duration::from_secs(30)),
-    };
-    /// A page of a list, or the metrics of a whole cluster: the server may gather for long, and the answer may be
-    /// large, but it must keep coming.
-    pub const LIST: Self = Self {
-        answer: Duration::from_mins(1),
-        silence: Duration::from_secs(30),
-        total: Some(Duration::from_mins(10)),
-    };
-    /// A watch: bookmarks come each minute, so two silent ones mean a dead connection.
-    pub const WATCH: Self = Self {
-        answer: Duration::from_secs(30),
-        silence: Duration::from_secs(130),
-        total: None,
-    };
-}
-
-impl Deadlines {
-    /// The same, and over after `left` at the latest.
-    fn within(self, left: Duration) -> Self {
-        Self {
-            answer: self.answer.min(left),
-            silence: self.silence.min(left),
-            total: Some(self.total.unwrap_or(Duration::MAX).min(left)),
-        }
-    }
-}
-
-/// One request.
-#[derive(Debug, Clone)]
-pub struct Call<'a> {
-    /// The HTTP method.
-    pub method: http::Method,
-    /// Path and query.
-    pub target: &'a Target,
-    /// The Kubernetes verb, as RBAC and /metrics know it: get, list, watch, create, patch.
-    pub verb: &'static str,
-    /// The resource, as /metrics knows it.
-    pub resource: &'static str,
-    /// The wanted form of the answer.
-    pub accept: &'static str,
-    /// Ask for gzip.
-    pub compressed: bool,
-    /// Content type and body.
-    pub body: Option<(&'static str, &'a [u8])>,
-    /// How long it may take.
-    pub deadlines: Deadlines,
-}
-
-impl<'a> Call<'a> {
-    /// A GET of one object.
-    pub fn get(target: &'a Target, resource: &'static str) -> Self {
-        Self {
-            method: http::Method::GET,
-            target,
-            verb: "get",
-            resource,
-            accept: "application/json",
-            compressed: false,
-            body: None,
-            deadlines: Deadlines::OBJECT,
-        }
-    }
-}
-
-impl Call<'_> {
-    /// Whether it changes the cluster. A review is asked for by a POST, and changes nothing.
-    fn writes(&self) -> bool {
-        self.method != http::Method::GET && !self.target.as_str().starts_with(REVIEWS)
-    }
-}
-
-/// The API of questions such as "may I", which are asked by creating them.
-const REVIEWS: &str = "/apis/authorization.k8s.io/";
 
 /// The API server.
 pub struct Client {
@@ -268,10 +177,6 @@ impl Client {
         let answer = answer?;
         let code = answer.status();
         let (parts, body) = answer.into_parts();
-        let body = Counted {
-            inner: body.into_with_config().limit(u64::MAX).reader(),
-            bytes: self.metrics.api_received_bytes.clone(),
-        };
         let header = |name| {
             parts
                 .headers
@@ -283,18 +188,8 @@ impl Client {
         {
             self.clock.measure(date, began);
         }
-        let gzip =
-            header(header::CONTENT_ENCODING).is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
-        let protobuf = header(header::CONTENT_TYPE)
-            .is_some_and(|it| it.starts_with(super::protobuf::MEDIA_TYPE));
-        let body = Body {
-            bytes: if gzip {
-                Bytes::Gzip(Box::new(GzDecoder::new(body)))
-            } else {
-                Bytes::Plain(body)
-            },
-            protobuf,
-        };
+        let received = self.metrics.api_received_bytes.clone();
+        let body = Body::new(&parts.headers, body, received);
         if code.is_success() {
             self.refusals.granted(call.verb, call.resource);
             return Ok(body);
@@ -428,49 +323,6 @@ fn with<B: ureq::AsSendBody>(
         .timeout_per_write(Some(deadlines.silence))
         .timeout_global(deadlines.total)
         .build()
-}
-
-/// An answer's body.
-pub struct Body {
-    bytes: Bytes,
-    protobuf: bool,
-}
-
-enum Bytes {
-    /// As they came.
-    Plain(Counted),
-    /// To be unpacked.
-    Gzip(Box<GzDecoder<Counted>>),
-}
-
-impl Body {
-    /// Whether the server says that it is protobuf.
-    pub fn is_protobuf(&self) -> bool {
-        self.protobuf
-    }
-}
-
-impl Read for Body {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        match &mut self.bytes {
-            Bytes::Plain(bytes) => bytes.read(into),
-            Bytes::Gzip(bytes) => bytes.read(into),
-        }
-    }
-}
-
-/// Counts the bytes that come off the wire.
-struct Counted {
-    inner: ureq::BodyReader<'static>,
-    bytes: IntCounter,
-}
-
-impl Read for Counted {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(into)?;
-        self.bytes.inc_by(read as u64);
-        Ok(read)
-    }
 }
 
 /// The pause before a failed request to the API server is tried again: what the server asked for, else a back-off.

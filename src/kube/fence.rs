@@ -26,7 +26,7 @@ mod tests {
 
     use ureq::http::Method;
 
-    use super::super::client::{Call, Deadlines};
+    use super::super::call::{Call, Deadlines};
     use super::super::kubeconfig::{Access, User};
     use super::super::{Client, Error, Target};
     use super::*;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use ureq::http;
 
-use super::client::{Body, Call, Client, Deadlines, pause_after};
+use super::body::Body;
+use super::call::{Call, Deadlines};
+use super::client::{Client, pause_after};
 use super::protobuf::{self, ListMeta, Malformed};
 use super::request::{self, Collection, Resource, Target};
 use super::status::Error;

@@ -1,5 +1,7 @@
 //! The Kubernetes API by hand, over ureq: what a small agent needs of it, with a deadline on everything.
 
+pub mod body;
+pub mod call;
 pub mod client;
 pub mod credentials;
 pub mod exec;

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::http;
 
-use super::client::{Call, Client, Deadlines};
+use super::call::Call;
+use super::client::Client;
 use super::request::Target;
 use super::status::Error;
 use crate::rbac::capability::Access;
@@ -35,16 +36,14 @@ struct Answer {
 pub fn review(client: &Client, access: &Access, scope: Scope<'_>) -> Result<bool, Error> {
     let body = body(access, scope).to_string();
     let target = Target::new("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews");
-    let review: Review = client.send(&Call {
-        method: http::Method::POST,
-        target: &target,
-        verb: "create",
-        resource: "selfsubjectaccessreviews",
-        accept: "application/json",
-        compressed: false,
-        body: Some(("application/json", body.as_bytes())),
-        deadlines: Deadlines::OBJECT,
-    })?;
+    let resource = "selfsubjectaccessreviews";
+    let review: Review = client.send(&Call::json(
+        http::Method::POST,
+        "create",
+        &target,
+        resource,
+        &body,
+    ))?;
     Ok(review.status.allowed)
 }
 

@@ -15,7 +15,8 @@ use ureq::http::Method;
 use super::lease::Lease;
 use super::{Handover, Leadership, Settings, Timing};
 use crate::health::Component;
-use crate::kube::client::{Body, Call, Deadlines};
+use crate::kube::body::Body;
+use crate::kube::call::{Call, Deadlines};
 use crate::kube::fence::Open;
 use crate::kube::{self, Collection, Error, Resource, Target, request};
 use crate::thread::backoff::jittered;
@@ -121,14 +122,8 @@ impl Elector {
         let target = Target::new(path);
         let body = lease.to_json();
         let sent = self.kube.send::<Value>(&Call {
-            method,
-            target: &target,
-            verb,
-            resource: Resource::LEASES.plural,
-            accept: "application/json",
-            compressed: false,
-            body: Some(("application/json", body.as_bytes())),
             deadlines: within(patience),
+            ..Call::json(method, verb, &target, Resource::LEASES.plural, &body)
         });
         sent.map(Lease::from)
     }

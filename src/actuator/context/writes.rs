@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use ureq::http::Method;
 
-use crate::kube::client::{Call, Deadlines};
+use crate::kube::call::Call;
 use crate::kube::{self, Client, Target};
 
 /// Who the agent is in its writes: `fieldManager` and the owner of its cordons.
@@ -43,15 +43,11 @@ impl<'a> Writes<'a> {
             PatchType::Merge => "application/merge-patch+json",
             PatchType::Strategic => "application/strategic-merge-patch+json",
         };
-        write(
-            self.kube,
-            Method::PATCH,
-            "patch",
-            &target,
-            resource,
-            content,
-            patch,
-        )
+        let patch = patch.to_string();
+        self.kube.send(&Call {
+            body: Some((content, patch.as_bytes())),
+            ..Call::json(Method::PATCH, "patch", &target, resource, &patch)
+        })
     }
 
     /// Creates an object in the collection at `path`, such as an eviction of a pod.
@@ -62,15 +58,7 @@ impl<'a> Writes<'a> {
         object: &Value,
     ) -> Result<T, kube::Error> {
         let target = Target::new(path).with("fieldManager", FIELD_MANAGER);
-        write(
-            self.kube,
-            Method::POST,
-            "create",
-            &target,
-            resource,
-            "application/json",
-            object,
-        )
+        create(self.kube, &target, resource, object)
     }
 }
 
@@ -84,35 +72,21 @@ pub fn create_dry_run<T: DeserializeOwned>(
     let target = Target::new(path)
         .with("dryRun", "All")
         .with("fieldManager", FIELD_MANAGER);
-    write(
-        kube,
-        Method::POST,
-        "create",
-        &target,
-        resource,
-        "application/json",
-        object,
-    )
+    create(kube, &target, resource, object)
 }
 
-fn write<T: DeserializeOwned>(
+fn create<T: DeserializeOwned>(
     kube: &Client,
-    method: Method,
-    verb: &'static str,
     target: &Target,
     resource: &'static str,
-    content: &'static str,
-    body: &Value,
+    object: &Value,
 ) -> Result<T, kube::Error> {
-    let body = body.to_string();
-    kube.send(&Call {
-        method,
+    let object = object.to_string();
+    kube.send(&Call::json(
+        Method::POST,
+        "create",
         target,
-        verb,
         resource,
-        accept: "application/json",
-        compressed: false,
-        body: Some((content, body.as_bytes())),
-        deadlines: Deadlines::OBJECT,
-    })
+        &object,
+    ))
 }

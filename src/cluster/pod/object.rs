@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{ContainerHistory, ContainerShape, Phase, Qos, Shape};
+use crate::cluster::amounts::Amounts;
+use crate::cluster::meta::Meta;
 use crate::cluster::text::{Text, null_is_default};
-use crate::cluster::workload::OwnerReference;
-use crate::kube::quantity::Quantity;
 
 /// What is read of a pod.
 #[derive(Deserialize, Debug, Default, PartialEq)]
@@ -18,21 +18,6 @@ pub struct PodObject<'a> {
     pub(in crate::cluster) spec: Spec<'a>,
     #[serde(borrow, default)]
     pub(in crate::cluster) status: Status<'a>,
-}
-
-#[derive(Deserialize, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub(in crate::cluster) struct Meta<'a> {
-    #[serde(borrow)]
-    pub(in crate::cluster) name: Text<'a>,
-    #[serde(borrow, default)]
-    pub(in crate::cluster) namespace: Text<'a>,
-    #[serde(borrow, default)]
-    pub(in crate::cluster) uid: Text<'a>,
-    #[serde(borrow, default)]
-    pub(in crate::cluster) resource_version: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    pub(in crate::cluster) owner_references: Vec<OwnerReference<'a>>,
 }
 
 #[derive(Deserialize, Debug, Default, PartialEq)]
@@ -69,15 +54,6 @@ pub(super) struct Resources<'a> {
     pub(super) requests: Amounts<'a>,
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub(super) limits: Amounts<'a>,
-}
-
-#[derive(Deserialize, Debug, Default, PartialEq)]
-#[serde(default)]
-pub(super) struct Amounts<'a> {
-    #[serde(borrow)]
-    pub(super) cpu: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) memory: Option<Text<'a>>,
 }
 
 #[derive(Deserialize, Debug, Default, PartialEq)]
@@ -134,22 +110,6 @@ impl PodObject<'_> {
     }
 }
 
-impl Amounts<'_> {
-    fn cpu(&self) -> Option<i64> {
-        self.cpu
-            .as_ref()
-            .and_then(|it| Quantity::parse(it))
-            .map(Quantity::nanos)
-    }
-
-    fn memory(&self) -> Option<i64> {
-        self.memory
-            .as_ref()
-            .and_then(|it| Quantity::parse(it))
-            .map(Quantity::units)
-    }
-}
-
 impl Container<'_> {
     /// An init container that runs beside the others (KEP-753).
     fn is_sidecar(&self) -> bool {
@@ -159,10 +119,10 @@ impl Container<'_> {
     fn shape(&self, share: impl FnOnce(&str) -> Arc<str>) -> ContainerShape {
         ContainerShape {
             name: share(&self.name),
-            cpu_request: self.resources.requests.cpu(),
-            cpu_limit: self.resources.limits.cpu(),
-            memory_request: self.resources.requests.memory(),
-            memory_limit: self.resources.limits.memory(),
+            cpu_request: self.resources.requests.nanocores(),
+            cpu_limit: self.resources.limits.nanocores(),
+            memory_request: self.resources.requests.bytes(),
+            memory_limit: self.resources.limits.bytes(),
         }
     }
 }
@@ -178,8 +138,8 @@ impl Spec<'_> {
                 .chain(sidecars)
                 .map(|it| it.shape(&mut share))
                 .collect(),
-            requested_cpu: self.requested(|it| it.cpu()),
-            requested_memory: self.requested(|it| it.memory()),
+            requested_cpu: self.requested(|it| it.nanocores()),
+            requested_memory: self.requested(|it| it.bytes()),
         }
     }
 

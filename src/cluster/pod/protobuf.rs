@@ -4,11 +4,11 @@
 //! Where JSON leaves out what is unset, protobuf has an empty string.
 
 use super::object::{
-    Amounts, Condition, Container, ContainerStatus, LastState, Meta, PodObject, Resources, Spec,
-    Status, Terminated,
+    Condition, Container, ContainerStatus, LastState, PodObject, Resources, Spec, Status,
+    Terminated,
 };
+use crate::cluster::meta::Meta;
 use crate::cluster::text::Text;
-use crate::cluster::workload::OwnerReference;
 use crate::kube::protobuf::{Malformed, fields};
 
 impl<'a> PodObject<'a> {
@@ -20,7 +20,7 @@ impl<'a> PodObject<'a> {
         let mut pod = Self::default();
         fields(message, |number, value| {
             match number {
-                METADATA => pod.metadata = meta(value.message()?)?,
+                METADATA => pod.metadata = Meta::from_protobuf(value.message()?)?,
                 SPEC => pod.spec = spec(value.message()?)?,
                 STATUS => pod.status = status(value.message()?)?,
                 _ => (),
@@ -32,31 +32,6 @@ impl<'a> PodObject<'a> {
         }
         Ok(pod)
     }
-}
-
-/// meta/v1 ObjectMeta.
-fn meta(message: &[u8]) -> Result<Meta<'_>, Malformed> {
-    const NAME: u32 = 1;
-    const NAMESPACE: u32 = 3;
-    const UID: u32 = 5;
-    const RESOURCE_VERSION: u32 = 6;
-    const OWNER_REFERENCES: u32 = 13;
-    let mut meta = Meta::default();
-    fields(message, |number, value| {
-        match number {
-            NAME => meta.name = Text::from_protobuf(value)?,
-            NAMESPACE => meta.namespace = Text::from_protobuf(value)?,
-            UID => meta.uid = Text::from_protobuf(value)?,
-            RESOURCE_VERSION => meta.resource_version = Text::from_protobuf(value)?,
-            OWNER_REFERENCES => {
-                let owner = OwnerReference::from_protobuf(value.message()?)?;
-                meta.owner_references.push(owner);
-            }
-            _ => (),
-        }
-        Ok(())
-    })?;
-    Ok(meta)
 }
 
 /// core/v1 PodSpec.
@@ -72,7 +47,7 @@ fn spec(message: &[u8]) -> Result<Spec<'_>, Malformed> {
             CONTAINERS => spec.containers.push(container(value.message()?)?),
             NODE_NAME => spec.node_name = Text::set_in_protobuf(value)?,
             INIT_CONTAINERS => spec.init_containers.push(container(value.message()?)?),
-            OVERHEAD => amount(&mut spec.overhead, value.message()?)?,
+            OVERHEAD => spec.overhead.take(value.message()?)?,
             RESOURCES => spec.resources = resources(value.message()?)?,
             _ => (),
         }
@@ -106,40 +81,13 @@ fn resources(message: &[u8]) -> Result<Resources<'_>, Malformed> {
     let mut resources = Resources::default();
     fields(message, |number, value| {
         match number {
-            LIMITS => amount(&mut resources.limits, value.message()?)?,
-            REQUESTS => amount(&mut resources.requests, value.message()?)?,
+            LIMITS => resources.limits.take(value.message()?)?,
+            REQUESTS => resources.requests.take(value.message()?)?,
             _ => (),
         }
         Ok(())
     })?;
     Ok(resources)
-}
-
-/// An entry of a map from resource names to quantities.
-fn amount<'a>(amounts: &mut Amounts<'a>, entry: &'a [u8]) -> Result<(), Malformed> {
-    const KEY: u32 = 1;
-    const VALUE: u32 = 2;
-    const QUANTITY_TEXT: u32 = 1;
-    let (mut name, mut quantity) = ("", None);
-    fields(entry, |number, value| {
-        match number {
-            KEY => name = value.text()?,
-            VALUE => fields(value.message()?, |number, value| {
-                if number == QUANTITY_TEXT {
-                    quantity = Some(Text::from_protobuf(value)?);
-                }
-                Ok(())
-            })?,
-            _ => (),
-        }
-        Ok(())
-    })?;
-    match name {
-        "cpu" => amounts.cpu = quantity,
-        "memory" => amounts.memory = quantity,
-        _ => (),
-    }
-    Ok(())
 }
 
 /// core/v1 PodStatus.

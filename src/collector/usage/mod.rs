@@ -4,8 +4,8 @@ mod scanned;
 
 use serde::Deserialize;
 
+use crate::cluster::amounts::Amounts;
 use crate::cluster::text::{Text, null_is_default};
-use crate::kube::quantity::Quantity;
 use crate::kube::stream::parse;
 use crate::timestamp;
 
@@ -38,15 +38,6 @@ struct ContainerMetrics<'a> {
     name: Text<'a>,
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     usage: Amounts<'a>,
-}
-
-#[derive(Deserialize, Debug, Default, PartialEq)]
-#[serde(default)]
-struct Amounts<'a> {
-    #[serde(borrow)]
-    cpu: Option<Text<'a>>,
-    #[serde(borrow)]
-    memory: Option<Text<'a>>,
 }
 
 /// Usage in numbers.
@@ -102,29 +93,13 @@ impl<'a> MetricsObject<'a> {
                 .iter()
                 .map(|it| ContainerUsage {
                     name: it.name.clone(),
-                    cpu: it.usage.cpu(),
-                    memory: it.usage.memory(),
+                    cpu: it.usage.nanocores(),
+                    memory: it.usage.bytes(),
                 })
                 .collect(),
-            cpu: self.usage.cpu(),
-            memory: self.usage.memory(),
+            cpu: self.usage.nanocores(),
+            memory: self.usage.bytes(),
         })
-    }
-}
-
-impl Amounts<'_> {
-    fn cpu(&self) -> Option<i64> {
-        self.cpu
-            .as_ref()
-            .and_then(|it| Quantity::parse(it))
-            .map(Quantity::nanos)
-    }
-
-    fn memory(&self) -> Option<i64> {
-        self.memory
-            .as_ref()
-            .and_then(|it| Quantity::parse(it))
-            .map(Quantity::units)
     }
 }
 

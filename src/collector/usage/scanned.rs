@@ -1,7 +1,8 @@
 //! Usage as the API writes it nearly always, read by hand: a tenth of a collection's processor time where serde_json
 //! took a quarter. Anything unusual is `None` and left to serde_json.
 
-use super::{Amounts, ContainerMetrics, Meta, MetricsObject};
+use super::{ContainerMetrics, Meta, MetricsObject};
+use crate::cluster::amounts::Amounts;
 use crate::cluster::text::Text;
 use crate::kube::scan::Scan;
 

@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 use ureq::http;
 
 use super::{Mirror, Observer};
-use crate::kube::client::{Body, Call, Client, Deadlines};
+use crate::kube::body::Body;
+use crate::kube::call::{Call, Deadlines};
+use crate::kube::client::Client;
 use crate::kube::protobuf::{self, Events, Malformed};
 use crate::kube::request::{self, Collection};
 use crate::kube::status::{Error, Status};

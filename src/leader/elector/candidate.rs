@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::{Elector, FORBIDDEN_PAUSE};
 use crate::health::Component;
 use crate::kube::Error;
-use crate::kube::client::Body;
+use crate::kube::body::Body;
 use crate::kube::stream::{Stream, parse};
 use crate::leader::election::{Election, Standing};
 use crate::leader::lease::{Lease, Record};
