@@ -18,7 +18,7 @@ pub struct World {
     pub backend: Backend,
     /// The agent.
     pub agent: Agent,
-    /// What it was started with; its folder outlasts it.
+    /// What it was started with.
     pub setup: Setup,
 }
 

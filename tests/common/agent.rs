@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sandbox::backend::{self, Backend};
@@ -16,7 +17,7 @@ pub struct Setup {
     variables: BTreeMap<String, String>,
     /// A command that runs the agent, with its arguments; nothing runs it directly.
     enter: Vec<String>,
-    folder: TempDir,
+    folder: Arc<TempDir>,
 }
 
 impl Setup {
@@ -27,7 +28,7 @@ impl Setup {
         let setup = Self {
             variables: BTreeMap::new(),
             enter: Vec::new(),
-            folder,
+            folder: Arc::new(folder),
         };
         let state = setup.folder.path().join("state");
         std::fs::create_dir(&state).expect("a folder for the state");
@@ -68,7 +69,7 @@ impl Setup {
         self
     }
 
-    /// A folder that lasts as long as the setup.
+    /// A folder that lasts as long as the setup and the agents that were started of it.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -84,6 +85,7 @@ impl Setup {
         Agent {
             child: self.spawn(log),
             log: path,
+            _folder: Arc::clone(&self.folder),
         }
     }
 
@@ -124,6 +126,7 @@ impl Setup {
 pub struct Agent {
     child: Child,
     log: PathBuf,
+    _folder: Arc<TempDir>,
 }
 
 impl Agent {
@@ -246,7 +249,7 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            // Its folder may be gone already, and a second panic would end all other tests.
+            // A second panic would end all other tests.
             let log = std::fs::read_to_string(&self.log).unwrap_or_else(|err| err.to_string());
             eprintln!("--- the agent's log ---\n{log}");
         }
