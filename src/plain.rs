@@ -7,22 +7,34 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// True if no byte needs an escape in JSON (RFC 8259, section 7): no control character, quote or backslash.
+#[inline]
 pub(crate) fn is_plain(text: &[u8]) -> bool {
-    let (words, rest) = text.as_chunks::<8>();
-    words
-        .iter()
-        .all(|it| word_is_plain(u64::from_le_bytes(*it)))
-        && rest
-            .iter()
-            .all(|it| *it >= b' ' && !matches!(it, b'"' | b'\\'))
+    plain_length(text) == text.len()
 }
 
+/// How many bytes come before the first that needs an escape, a quote that ends a string among them.
+#[inline]
+pub(crate) fn plain_length(text: &[u8]) -> usize {
+    let (words, rest) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let special = special(u64::from_le_bytes(*word));
+        if special != 0 {
+            return at * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let special = |it: &u8| *it < b' ' || matches!(it, b'"' | b'\\');
+    words.len() * 8 + rest.iter().position(special).unwrap_or(rest.len())
+}
+
+/// The highest bits of bytes that need an escape; those above the first one found may be wrong.
+///
 /// A byte below `n` borrows from the bit above it when `n` is subtracted (and from no other byte's, up to the first one
 /// found); those from 0x80 on are none.
-fn word_is_plain(word: u64) -> bool {
+#[inline]
+fn special(word: u64) -> u64 {
     let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
     let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, 0x20) | is(b'"') | is(b'\\')) & HIGHS == 0
+    (below(word, 0x20) | is(b'"') | is(b'\\')) & HIGHS
 }
 
 #[cfg(test)]
@@ -39,10 +51,16 @@ mod tests {
                         let mut text = vec![other; length];
                         text[at] = byte;
                         assert_eq!(is_plain(&text), plain, "{byte:#x} at {at} of {length}");
+                        let length = if plain { length } else { at };
+                        assert_eq!(plain_length(&text), length, "{byte:#x} at {at}");
                     }
                 }
             }
         }
         assert!(is_plain(b""));
+        for text in [&b"0123\"\"\x01\\0123\""[..], b"0123456789\"\\\x01"] {
+            let first = text.iter().position(|it| *it == b'"');
+            assert_eq!(Some(plain_length(text)), first);
+        }
     }
 }

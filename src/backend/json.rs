@@ -33,11 +33,13 @@ impl Json {
     }
 
     /// Appends text that is JSON as it stands.
+    #[inline]
     pub fn raw(&mut self, text: &str) {
         self.0.extend_from_slice(text.as_bytes());
     }
 
     /// Appends a string.
+    #[inline]
     pub fn string(&mut self, text: &str) {
         if !is_plain(text.as_bytes()) {
             return self.value(text);
@@ -48,6 +50,7 @@ impl Json {
     }
 
     /// Appends a string or `null`.
+    #[inline]
     pub fn optional(&mut self, text: Option<&str>) {
         match text {
             Some(text) => self.string(text),
@@ -56,6 +59,7 @@ impl Json {
     }
 
     /// Appends a whole number.
+    #[inline]
     pub fn integer(&mut self, number: i64) {
         if number < 0 {
             self.0.push(b'-');
@@ -73,6 +77,7 @@ impl Json {
     }
 
     /// Appends millionths of a number, exactly: `2386041` as `2.386041`.
+    #[inline]
     pub fn millionths(&mut self, number: i64) {
         const MILLION: i64 = 1_000_000;
         let (whole, mut rest) = (number / MILLION, (number % MILLION).unsigned_abs());

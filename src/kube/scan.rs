@@ -7,7 +7,7 @@
 
 use memchr::memchr2;
 
-use crate::plain::is_plain;
+use crate::plain::plain_length;
 
 /// A place in JSON text.
 pub struct Scan<'a> {
@@ -63,13 +63,10 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads a string.
+    #[inline]
     pub fn text(&mut self) -> Option<&'a str> {
         self.space()?;
-        let bytes = self.string()?;
-        if !is_plain(bytes) {
-            return None;
-        }
-        str::from_utf8(bytes).ok()
+        str::from_utf8(self.string()?).ok()
     }
 
     /// Skips a value of any kind.
@@ -96,11 +93,12 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// The bytes of a string without escapes, at its opening quote.
+    /// The bytes of a string in which nothing is escaped, at its opening quote.
+    #[inline]
     fn string(&mut self) -> Option<&'a [u8]> {
         let rest = self.bytes.get(self.at..)?.strip_prefix(b"\"")?;
-        let end = memchr2(b'"', b'\\', rest)?;
-        if rest[end] != b'"' {
+        let end = plain_length(rest);
+        if *rest.get(end)? != b'"' {
             return None;
         }
         self.at += end + 2;
@@ -133,6 +131,7 @@ impl<'a> Scan<'a> {
         Some(())
     }
 
+    #[inline]
     fn space(&mut self) -> Option<()> {
         while matches!(self.bytes.get(self.at)?, b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
@@ -140,6 +139,7 @@ impl<'a> Scan<'a> {
         Some(())
     }
 
+    #[inline]
     fn accept(&mut self, wanted: u8) -> Option<bool> {
         self.space()?;
         let is = *self.bytes.get(self.at)? == wanted;
@@ -147,6 +147,7 @@ impl<'a> Scan<'a> {
         Some(is)
     }
 
+    #[inline]
     fn expect(&mut self, wanted: u8) -> Option<()> {
         self.accept(wanted)?.then_some(())
     }
