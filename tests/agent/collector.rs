@@ -276,14 +276,11 @@ fn pods_in_every_state(protobuf: bool) {
         cluster.server.list("pods", ""),
         cluster.server.list("replicasets", ""),
     );
-    settles("pods as the API has them", || {
-        compare(
-            &pods,
-            &backend.last_samples(Kind::Pod),
-            |it| expected::pod(it, &sets, None),
-            idle,
-        )
-    });
+    let agree = |pods: &[Value]| {
+        let samples = backend.last_samples(Kind::Pod);
+        compare(pods, &samples, |it| expected::pod(it, &sets, None), idle)
+    };
+    settles("pods as the API has them", || agree(&pods));
     let samples = backend.last_samples(Kind::Pod);
     assert_eq!(samples.len(), pods.len());
     let some = |holds: &dyn Fn(&Sample) -> bool| assert!(samples.iter().any(|it| holds(it)));
@@ -310,14 +307,7 @@ fn pods_in_every_state(protobuf: bool) {
         }
     }
     let pods = cluster.server.list("pods", "");
-    settles("pods as the API has them now", || {
-        compare(
-            &pods,
-            &backend.last_samples(Kind::Pod),
-            |it| expected::pod(it, &sets, None),
-            idle,
-        )
-    });
+    settles("pods as the API has them now", || agree(&pods));
     eventually("a cycle without the pods that are gone", || {
         let cycles = backend.cycles();
         let mut whole = cycles.iter().rev().filter(|it| it.count(Kind::Node) > 0);
