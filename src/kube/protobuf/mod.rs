@@ -102,6 +102,23 @@ pub fn fields<'a>(
     Ok(())
 }
 
+/// The object in `framed`, which is runtime.Unknown as it goes around each object.
+fn object(framed: &[u8]) -> Result<&[u8], Malformed> {
+    const RAW: u32 = 2;
+    let frame = framed.strip_prefix(MAGIC);
+    let mut object = None;
+    fields(
+        frame.ok_or(Malformed("an object does not begin as protobuf does"))?,
+        |number, value| {
+            if number == RAW {
+                object = Some(value.message()?);
+            }
+            Ok(())
+        },
+    )?;
+    object.ok_or(Malformed("a frame without an object"))
+}
+
 /// A field's number and how its value is written.
 struct Tag {
     number: u32,

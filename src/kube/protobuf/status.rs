@@ -2,21 +2,12 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
-use super::{MAGIC, Malformed, fields};
+use super::{Malformed, fields, object};
 
 /// The meta/v1 Status that `body` is, of which the members are read that [`crate::kube::Status`] keeps; `None` where
 /// it is not protobuf.
 pub fn status(body: &[u8]) -> Option<meta::Status> {
-    const RAW: u32 = 2;
-    let mut status = None;
-    fields(body.strip_prefix(MAGIC)?, |number, value| {
-        if number == RAW {
-            status = Some(message(value.message()?)?);
-        }
-        Ok(())
-    })
-    .ok()?;
-    status
+    message(object(body).ok()?).ok()
 }
 
 fn message(bytes: &[u8]) -> Result<meta::Status, Malformed> {

@@ -7,7 +7,7 @@ use std::io::Read;
 
 use super::super::stream::StreamError;
 use super::super::window::{MAX_VALUE, Wait, Window};
-use super::{MAGIC, Malformed, fields};
+use super::{Malformed, fields};
 
 /// What has happened to an object.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,19 +95,7 @@ impl<'a> Event<'a> {
 
     /// The object as one message.
     pub fn object(&self) -> Result<&'a [u8], Malformed> {
-        const RAW: u32 = 2;
-        let mut object = None;
-        let frame = self.framed.strip_prefix(MAGIC);
-        fields(
-            frame.ok_or(Malformed("an object does not begin as protobuf does"))?,
-            |number, value| {
-                if number == RAW {
-                    object = Some(value.message()?);
-                }
-                Ok(())
-            },
-        )?;
-        object.ok_or(Malformed("an event without an object"))
+        super::object(self.framed)
     }
 
     /// The object's resource version, which is all that a bookmark has.
@@ -136,6 +124,7 @@ impl<'a> Event<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::super::window::pieces::Pieces;
+    use super::super::MAGIC;
     use super::super::tests::field;
     use super::*;
 

@@ -49,13 +49,13 @@ pub(super) fn watch<M: Mirror>(
         let absorbed = changes.absorb(mirror)?;
         component.beat();
         mirror.alive();
-        let came = absorbed.is_some();
         match absorbed {
             Some(Absorbed::Version(new)) => *version = new,
             Some(Absorbed::Refused(status)) => return Err(Error::Status(Box::new(status))),
-            Some(Absorbed::Nothing) | None => (),
+            Some(Absorbed::Nothing) => (),
+            None => return Ok(()),
         }
-        if !came || client.stop().requested() {
+        if client.stop().requested() {
             return Ok(());
         }
     }
