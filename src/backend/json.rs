@@ -79,8 +79,19 @@ impl Json {
     /// Appends millionths of a number, exactly: `2386041` as `2.386041`.
     #[inline]
     pub fn millionths(&mut self, number: i64) {
-        const MILLION: i64 = 1_000_000;
-        let (whole, mut rest) = (number / MILLION, (number % MILLION).unsigned_abs());
+        self.decimal::<6>(number);
+    }
+
+    /// Appends billionths of a number, exactly.
+    #[inline]
+    pub fn billionths(&mut self, number: i64) {
+        self.decimal::<9>(number);
+    }
+
+    /// Appends a number of which `number` is so many decimal places.
+    fn decimal<const PLACES: u32>(&mut self, number: i64) {
+        let scale = const { 10_i64.pow(PLACES) };
+        let (whole, mut rest) = (number / scale, (number % scale).unsigned_abs());
         if number < 0 && whole == 0 {
             self.0.push(b'-');
         }
@@ -88,10 +99,10 @@ impl Json {
         if rest == 0 {
             return;
         }
-        let mut digits = *b".000000";
-        let mut end = digits.len();
-        for at in (1..digits.len()).rev() {
-            digits[at] = digit(rest % 10);
+        let mut digits = [b'.'; 10];
+        let mut end = PLACES as usize + 1;
+        for place in digits[1..end].iter_mut().rev() {
+            *place = digit(rest % 10);
             rest /= 10;
         }
         while digits[end - 1] == b'0' {
@@ -163,6 +174,18 @@ mod tests {
             (i64::MIN, "-9223372036854.775808"),
         ] {
             assert_eq!(written(|it| it.millionths(nanos)), text);
+        }
+    }
+
+    #[test]
+    fn seconds_are_exact_to_the_nanosecond() {
+        for (nanos, text) in [
+            (30_000_000_000, "30"),
+            (60_500_000_000, "60.5"),
+            (1, "0.000000001"),
+            (15_030_000_001, "15.030000001"),
+        ] {
+            assert_eq!(written(|it| it.billionths(nanos)), text);
         }
     }
 }

@@ -9,9 +9,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::report::Line;
 use super::{Sink, clock, permissions};
-use crate::collector::usage::MetricsObject;
+use crate::collector::usage::{self, Measured};
 use crate::config::Config;
-use crate::kube::list::{Options, list};
 use crate::kube::{Client, Error, Resource};
 
 const SERVER: &str = "api_server";
@@ -94,22 +93,15 @@ fn metrics(kube: &Client, denied: &BTreeSet<String>) -> Line {
         return Line::skipped(METRICS, "the agent may not read it, see the permission");
     }
     let mut newest = None;
-    let options = Options {
-        compressed: true,
-        tries: 1,
-        page: None,
-    };
     let mut count = 0;
-    let listed = list(kube, Resource::NODE_METRICS, options, |window| {
-        MetricsObject::read(window, |object| {
-            count += 1;
-            let usage = object.usage();
-            let at = usage.and_then(|it| OffsetDateTime::parse(&it.timestamp?, &Rfc3339).ok());
-            newest = newest.max(at);
-        })
+    let listed = usage::list(kube, Measured::Nodes, |measurement| {
+        count += 1;
+        let at = measurement.usage.as_ref().map(|it| it.timestamp);
+        newest = newest.max(at);
     });
+    let newest = newest.and_then(|it| OffsetDateTime::parse(it.as_str(), &Rfc3339).ok());
     match listed {
-        Ok(_) => fresh(newest, OffsetDateTime::now_utc(), count),
+        Ok(()) => fresh(newest, OffsetDateTime::now_utc(), count),
         Err(err) if err.is_not_found() => Line::failed(
             METRICS,
             "the Metrics API (metrics.k8s.io) is not installed",

@@ -36,7 +36,7 @@ impl<'a> Amounts<'a> {
     }
 
     /// Takes an entry of the map in protobuf.
-    pub(super) fn take(&mut self, entry: &'a [u8]) -> Result<(), Malformed> {
+    pub fn take(&mut self, entry: &'a [u8]) -> Result<(), Malformed> {
         const KEY: u32 = 1;
         const VALUE: u32 = 2;
         const QUANTITY_TEXT: u32 = 1;

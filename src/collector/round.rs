@@ -10,22 +10,13 @@ use super::Collector;
 use super::event::{EventKey, EventSample};
 use super::receipt::{BatchReceipt, CycleReport};
 use super::sample::{NodeSample, PodSample};
-use super::usage::MetricsObject;
+use super::usage::{self, Measured, Measurement};
 use crate::backend::batch::Batcher;
 use crate::cluster::State;
 use crate::health::{CLUSTER, Component, readable};
-use crate::kube::list::{Options, list};
-use crate::kube::{self, Resource};
+use crate::kube;
 use crate::logging::COLLECTOR;
 use crate::thread::stop::Stop;
-
-/// A failure half-way leaves the rest without usage for one cycle; better than a cycle that takes minutes. The Metrics
-/// API knows no pages: metrics-server answers all at once, whatever limit is asked for.
-const METRICS_OPTIONS: Options = Options {
-    compressed: true,
-    tries: 1,
-    page: None,
-};
 
 /// What ended a wait for the next tick.
 pub(super) enum Wait {
@@ -139,21 +130,23 @@ impl<'a> Round<'a> {
         let cycle = self.cycle;
         let failures = &mut found.failures;
         found.nodes += self.read(
-            Resource::NODE_METRICS,
+            Measured::Nodes,
             "node usage",
             failures,
-            |round, object| {
+            |round, measurement| {
                 let mut state = store.lock();
                 let knows_pods = !state.pods_unknown;
-                let Some(node) = state.nodes.get_mut(object.key().1) else {
+                let Some(node) = state.nodes.get_mut(&*measurement.name) else {
                     return false;
                 };
                 if std::mem::replace(&mut node.cycle, cycle) == cycle {
                     return false;
                 }
-                round
-                    .batcher
-                    .add(&NodeSample::new(node, object.usage().as_ref(), knows_pods));
+                round.batcher.add(&NodeSample::new(
+                    node,
+                    measurement.usage.as_ref(),
+                    knows_pods,
+                ));
                 true
             },
         );
@@ -185,19 +178,23 @@ impl<'a> Round<'a> {
         let cycle = self.cycle;
         let failures = &mut found.failures;
         found.pods += self.read(
-            Resource::POD_METRICS,
+            Measured::Pods,
             "pod usage",
             failures,
-            |round, object| {
+            |round, measurement| {
                 let mut state = store.lock();
                 let State { pods, owners, .. } = &mut *state;
-                let (namespace, name) = object.key();
+                let Measurement {
+                    namespace,
+                    name,
+                    usage,
+                } = measurement;
                 let Some(pod) = pods.report(namespace, name, cycle) else {
                     return false;
                 };
                 round
                     .batcher
-                    .add(&PodSample::new(pod, owners, object.usage().as_ref()));
+                    .add(&PodSample::new(pod, owners, usage.as_ref()));
                 true
             },
         );
@@ -215,27 +212,25 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Streams the objects of a Metrics API resource through `each`, which says whether it made a sample. Returns
-    /// how many it made; a failure that ends the stream early joins the `failures`.
+    /// Streams what was measured through `each`, which says whether it made a sample. Returns how many it made; a
+    /// failure that ends the stream early joins the `failures`.
     fn read(
         &mut self,
-        resource: Resource,
+        measured: Measured,
         what: &str,
         failures: &mut Vec<String>,
-        mut each: impl FnMut(&mut Self, &MetricsObject<'_>) -> bool,
+        mut each: impl FnMut(&mut Self, &Measurement<'_>) -> bool,
     ) -> u64 {
         let kube = Arc::clone(&self.collector.kube);
         let mut made = 0;
-        let outcome = list(&kube, resource, METRICS_OPTIONS, |window| {
-            MetricsObject::read(window, |object| {
-                if each(self, object) {
-                    made += 1;
-                    self.flush_full();
-                }
-            })
+        let outcome = usage::list(&kube, measured, |measurement| {
+            if each(self, measurement) {
+                made += 1;
+                self.flush_full();
+            }
         });
         match outcome {
-            Ok(_) => self.collector.store.touch(),
+            Ok(()) => self.collector.store.touch(),
             Err(kube::Error::Stopped) => (),
             Err(err) if err.is_not_found() => {
                 failures.push(format!("no {what}: the Metrics API is not installed"));

@@ -25,6 +25,19 @@ impl Serialize for Millicores {
     }
 }
 
+/// Nanoseconds, written as seconds.
+struct Seconds(i64);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "nothing is measured over more than a hundred days"
+        )]
+        serializer.serialize_f64(self.0 as f64 / 1e9)
+    }
+}
+
 /// A node.
 #[derive(Serialize)]
 pub struct NodeSample<'a> {
@@ -32,7 +45,7 @@ pub struct NodeSample<'a> {
     name: &'a str,
     uid: &'a Uid,
     timestamp: Option<&'a str>,
-    window_seconds: Option<f64>,
+    window_seconds: Option<Seconds>,
     cpu_millicores: Option<Millicores>,
     memory_bytes: Option<i64>,
     capacity: CapacitySample<'a>,
@@ -72,8 +85,8 @@ impl<'a> NodeSample<'a> {
             kind: "node",
             name: &node.name,
             uid: &node.uid,
-            timestamp: usage.and_then(|it| it.timestamp.as_deref()),
-            window_seconds: usage.and_then(|it| it.window_seconds),
+            timestamp: usage.map(|it| it.timestamp.as_str()),
+            window_seconds: usage.and_then(|it| it.window).map(Seconds),
             cpu_millicores: usage.and_then(|it| it.cpu).map(Millicores),
             memory_bytes: usage.and_then(|it| it.memory),
             capacity: CapacitySample::of(&node.capacity),

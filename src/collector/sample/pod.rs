@@ -72,10 +72,10 @@ impl Sample for PodSample<'_> {
         json.raw(r#","restarts":"#);
         json.integer(pod.restarts().into());
         json.raw(r#","timestamp":"#);
-        json.optional(usage.and_then(|it| it.timestamp.as_deref()));
+        json.optional(usage.map(|it| it.timestamp.as_str()));
         json.raw(r#","window_seconds":"#);
-        match usage.and_then(|it| it.window_seconds) {
-            Some(seconds) => json.value(&seconds),
+        match usage.and_then(|it| it.window) {
+            Some(nanoseconds) => json.billionths(nanoseconds),
             None => json.raw("null"),
         }
         json.raw(r#","containers":["#);
@@ -145,7 +145,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::pods::Pods;
-    use crate::collector::usage::MetricsObject;
+    use crate::collector::usage::{self, Measurement};
 
     fn sample(pod: &Value, metrics: Option<&Value>) -> Value {
         let (pod, mut pods) = (pod.to_string(), Pods::default());
@@ -155,10 +155,10 @@ mod tests {
         let (owners, mut text) = (Owners::default(), Json::default());
         match metrics {
             Some(metrics) => {
-                let read = |it: &MetricsObject<'_>| {
-                    PodSample::new(pod, &owners, it.usage().as_ref()).write(&mut text);
+                let write = |it: &Measurement<'_>| {
+                    PodSample::new(pod, &owners, it.usage.as_ref()).write(&mut text);
                 };
-                MetricsObject::read(metrics.to_string().as_bytes(), read).unwrap();
+                usage::json(metrics.to_string().as_bytes(), write).unwrap();
             }
             None => PodSample::new(pod, &owners, None).write(&mut text),
         }

@@ -1,51 +1,39 @@
 //! What the Metrics API says: PodMetrics and NodeMetrics of metrics.k8s.io/v1beta1.
+//!
+//! They come in protobuf where the server has it, as metrics-server does, or as JSON: read by hand where it is as
+//! servers write it ([`scanned`]), by serde_json where it is not ([`object`]).
 
+mod duration;
+mod list;
+mod object;
+mod protobuf;
 mod scanned;
 
-use serde::Deserialize;
-
 use crate::cluster::amounts::Amounts;
-use crate::cluster::text::{Text, null_is_default};
+use crate::cluster::text::Text;
 use crate::kube::stream::parse;
-use crate::timestamp;
+use crate::timestamp::Stamp;
 
-/// PodMetrics or NodeMetrics as the API writes them.
-#[derive(Deserialize, Debug, PartialEq)]
-pub struct MetricsObject<'a> {
-    #[serde(borrow)]
-    metadata: Meta<'a>,
-    #[serde(borrow, default)]
-    timestamp: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    window: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    containers: Vec<ContainerMetrics<'a>>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    usage: Amounts<'a>,
-}
+pub use list::{Measured, list};
 
-#[derive(Deserialize, Debug, Default, PartialEq)]
-struct Meta<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow, default)]
-    namespace: Text<'a>,
-}
-
-#[derive(Deserialize, Debug, PartialEq)]
-struct ContainerMetrics<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    usage: Amounts<'a>,
+/// A pod or node as the Metrics API knows it.
+#[derive(Debug, PartialEq)]
+pub struct Measurement<'a> {
+    /// The pod's namespace; empty for a node.
+    pub namespace: Text<'a>,
+    /// Its name.
+    pub name: Text<'a>,
+    /// What it used; `None` while it was never measured.
+    pub usage: Option<Usage<'a>>,
 }
 
 /// Usage in numbers.
+#[derive(Debug, PartialEq)]
 pub struct Usage<'a> {
-    /// When it was measured, as the wire writes times.
-    pub timestamp: Option<String>,
-    /// Over how long.
-    pub window_seconds: Option<f64>,
+    /// When it was measured.
+    pub timestamp: Stamp,
+    /// Over how many nanoseconds.
+    pub window: Option<i64>,
     /// A pod's containers.
     pub containers: Vec<ContainerUsage<'a>>,
     /// A node's nanocores.
@@ -55,6 +43,7 @@ pub struct Usage<'a> {
 }
 
 /// Usage of one container.
+#[derive(Debug, PartialEq)]
 pub struct ContainerUsage<'a> {
     /// Its name.
     pub name: Text<'a>,
@@ -64,116 +53,42 @@ pub struct ContainerUsage<'a> {
     pub memory: Option<i64>,
 }
 
-impl<'a> MetricsObject<'a> {
-    /// Hands the object at the start of `window` to `each`; returns how many bytes it takes.
-    pub fn read(window: &[u8], each: impl FnOnce(&MetricsObject<'_>)) -> serde_json::Result<usize> {
-        if let Some((object, taken)) = scanned::object(window) {
-            each(&object);
-            return Ok(taken);
-        }
-        parse(window, |source| {
-            each(&MetricsObject::deserialize(source)?);
-            Ok(())
-        })
-    }
-
-    /// The object's namespace, empty for a node, and name.
-    pub fn key(&self) -> (&str, &str) {
-        (&self.metadata.namespace, &self.metadata.name)
-    }
-
-    /// Its numbers. One without timestamp was never measured: `None`.
-    pub fn usage(&self) -> Option<Usage<'a>> {
-        let timestamp = timestamp::normalised(self.timestamp.as_ref()?)?;
-        Some(Usage {
-            timestamp: Some(timestamp),
-            window_seconds: self.window.as_ref().and_then(|it| duration_seconds(it)),
-            containers: self
-                .containers
-                .iter()
-                .map(|it| ContainerUsage {
-                    name: it.name.clone(),
-                    cpu: it.usage.nanocores(),
-                    memory: it.usage.bytes(),
-                })
-                .collect(),
-            cpu: self.usage.nanocores(),
-            memory: self.usage.bytes(),
+impl<'a> Usage<'a> {
+    /// Of what JSON says; `None` where the time is none.
+    fn of(
+        timestamp: &str,
+        window: Option<&str>,
+        containers: Vec<ContainerUsage<'a>>,
+        node: &Amounts<'_>,
+    ) -> Option<Self> {
+        Some(Self {
+            timestamp: Stamp::parse(timestamp)?,
+            window: window.and_then(duration::nanos),
+            containers,
+            cpu: node.nanocores(),
+            memory: node.bytes(),
         })
     }
 }
 
-/// Seconds of a Go duration such as `30s`, `1m0s` or `15.03s` (time.ParseDuration).
-fn duration_seconds(text: &str) -> Option<f64> {
-    let mut rest = text;
-    let mut seconds = 0.0;
-    while !rest.is_empty() {
-        let number = rest.find(|it: char| !it.is_ascii_digit() && it != '.')?;
-        let (amount, tail) = rest.split_at(number);
-        let unit = tail
-            .find(|it: char| it.is_ascii_digit())
-            .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let factor = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        seconds += amount.parse::<f64>().ok()? * factor;
-        rest = tail;
-    }
-    (!text.is_empty()).then_some(seconds)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn go_durations() {
-        for (text, seconds) in [
-            ("30s", Some(30.0)),
-            ("1m0s", Some(60.0)),
-            ("1h2m3.5s", Some(3723.5)),
-            ("15.03s", Some(15.03)),
-            ("250ms", Some(0.25)),
-            ("", None),
-            ("30", None),
-            ("s", None),
-            ("-1s", None),
-        ] {
-            assert_eq!(duration_seconds(text), seconds, "{text}");
+impl<'a> ContainerUsage<'a> {
+    fn of(name: Text<'a>, used: &Amounts<'_>) -> Self {
+        Self {
+            name,
+            cpu: used.nanocores(),
+            memory: used.bytes(),
         }
     }
+}
 
-    #[test]
-    fn a_pods_metrics_are_read_exactly() {
-        let text = r#"{"metadata":{"name":"p","namespace":"a"},"timestamp":"2024-01-15T10:25:00Z","window":"30s",
-            "containers":[{"name":"c","usage":{"cpu":"2386041n","memory":"20Mi"}},{"name":"d","usage":{}}]}"#;
-        let object: MetricsObject<'_> = serde_json::from_str(text).unwrap();
-        assert_eq!(object.key(), ("a", "p"));
-        let usage = object.usage().unwrap();
-        assert_eq!(usage.timestamp.as_deref(), Some("2024-01-15T10:25:00.000Z"));
-        assert_eq!(usage.window_seconds, Some(30.0));
-        assert_eq!(
-            (usage.containers[0].cpu, usage.containers[0].memory),
-            (Some(2_386_041), Some(20 << 20))
-        );
-        assert_eq!(
-            (usage.containers[1].cpu, usage.containers[1].memory),
-            (None, None)
-        );
+/// Hands the JSON object at the start of `window` to `each`; returns how many bytes it takes.
+pub fn json(window: &[u8], each: impl FnOnce(&Measurement<'_>)) -> serde_json::Result<usize> {
+    if let Some((measurement, taken)) = scanned::object(window) {
+        each(&measurement);
+        return Ok(taken);
     }
-
-    #[test]
-    fn an_object_never_measured_has_no_usage() {
-        let object: MetricsObject<'_> =
-            serde_json::from_str(r#"{"metadata":{"name":"n"},"timestamp":null,"usage":null}"#)
-                .unwrap();
-        assert!(object.usage().is_none());
-    }
+    parse(window, |source| {
+        each(&object::read(source)?);
+        Ok(())
+    })
 }

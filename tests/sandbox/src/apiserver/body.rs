@@ -68,7 +68,7 @@ pub(super) fn refusal(request: &Request, status: &Status) -> Response {
     if !wanted.is_ok_and(|it| it.protobuf) {
         return status.to_response();
     }
-    let response = binary(status.code, protobuf::status(status));
+    let response = binary(request, status.code, protobuf::status(status));
     match status.retry_after {
         0 => response,
         seconds => response.with_header("retry-after", seconds.to_string()),
@@ -76,21 +76,23 @@ pub(super) fn refusal(request: &Request, status: &Status) -> Response {
 }
 
 /// A body in protobuf.
-pub(super) fn binary(code: u16, body: Vec<u8>) -> Response {
-    Response::new(code, body)
-        .with_header("cache-control", "no-cache, private")
-        .with_header("content-type", protobuf::MEDIA_TYPE)
+pub(super) fn binary(request: &Request, code: u16, body: Vec<u8>) -> Response {
+    packed(request, code, body).with_header("content-type", protobuf::MEDIA_TYPE)
 }
 
 /// A body that is known already.
 pub(super) fn whole(request: &Request, code: u16, json: Vec<u8>) -> Response {
-    if json.len() < GZIP_THRESHOLD || !accepts_gzip(request) {
-        return Response::json(code, json).with_header("cache-control", "no-cache, private");
+    packed(request, code, json).with_header("content-type", "application/json")
+}
+
+fn packed(request: &Request, code: u16, body: Vec<u8>) -> Response {
+    if !is_large(body.len()) || !accepts_gzip(request) {
+        return Response::new(code, body).with_header("cache-control", "no-cache, private");
     }
     let mut encoder = GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL));
     // Writing to memory does not fail.
-    let _ = encoder.write_all(&json);
-    Response::json(code, encoder.finish().unwrap_or_default())
+    let _ = encoder.write_all(&body);
+    Response::new(code, encoder.finish().unwrap_or_default())
         .with_header("content-encoding", "gzip")
 }
 

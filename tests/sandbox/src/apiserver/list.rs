@@ -70,7 +70,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response> {
     if let Some(fields) = fields {
         let items = page.objects.iter().map(|it| &*it.json);
         let list = protobuf::list(&format!("{kind}List"), &version, &metadata, fields, items);
-        return Ok(body::binary(200, list));
+        return Ok(body::binary(call.request, 200, list));
     }
     let head = format!(
         r#"{{"kind":"{kind}List","apiVersion":"{version}","metadata":{metadata},"items":["#

@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::Call;
+use super::body;
 use super::discovery;
 use super::list;
 use super::object::{Object, str_at};
+use super::protobuf;
 use super::random::{hash, now, timestamp};
 use super::resources::Resource;
 use super::status::{Result, Status};
@@ -122,6 +124,7 @@ pub(super) fn serve(call: &Call<'_>, verb: &str) -> Result<Response> {
 
 fn list(call: &Call<'_>, mode: &MetricsMode) -> Result<Response> {
     let resource = call.target.resource;
+    let (_, fields) = call.wanted()?;
     let selector = call.selector()?;
     let (measured, mut written) = {
         let state = call.api.store.read();
@@ -149,9 +152,17 @@ fn list(call: &Call<'_>, mode: &MetricsMode) -> Result<Response> {
         .collect();
     objects.extend(written.into_values());
     objects.retain(|object| selector.matches(object));
-    let (kind, version) = (resource.kind, resource.api_version());
-    let head =
-        format!(r#"{{"kind":"{kind}List","apiVersion":"{version}","metadata":{{}},"items":["#);
+    let (kind, version) = (format!("{}List", resource.kind), resource.api_version());
+    if let Some(fields) = fields {
+        let items = objects.iter().map(|object| {
+            let mut item = Vec::new();
+            round.write(object, &mut item);
+            item
+        });
+        let list = protobuf::list(&kind, &version, &json!({}), fields, items);
+        return Ok(body::binary(call.request, 200, list));
+    }
+    let head = format!(r#"{{"kind":"{kind}","apiVersion":"{version}","metadata":{{}},"items":["#);
     Ok(list::answer(call, head, objects, move |object, out| {
         round.write(object, out);
     }))

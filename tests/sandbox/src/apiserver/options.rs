@@ -27,7 +27,7 @@ pub struct Options {
     pub mutation_log: Option<PathBuf>,
     /// How many requests the audit log holds before the oldest go.
     pub audit_size: usize,
-    /// Whether it answers in protobuf what the real server does: lists of pods and of metadata. Something between agent
+    /// Whether it answers in protobuf what the real server does: lists of pods, of metadata and of usage. Something between agent
     /// and server may know JSON alone.
     pub protobuf: bool,
     /// Whether a pod that is deleted goes at once, as if its node's kubelet had no work with it. Otherwise it stays

@@ -6,6 +6,8 @@
 mod schema;
 
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::object::Form;
 use super::resources::Resource;
@@ -25,24 +27,26 @@ pub(super) fn items(resource: &Resource, form: Form) -> Option<&'static [Field]>
     match (form, resource.group, resource.plural) {
         (Form::Metadata, _, _) => Some(schema::PARTIAL),
         (Form::Whole, "", "pods") => Some(schema::POD),
+        (Form::Whole, "metrics.k8s.io", "pods") => Some(schema::POD_METRICS),
+        (Form::Whole, "metrics.k8s.io", "nodes") => Some(schema::NODE_METRICS),
         _ => None,
     }
 }
 
 /// A list of the objects whose JSON is `items`.
-pub(super) fn list<'a>(
+pub(super) fn list(
     kind: &str,
     version: &str,
     metadata: &Value,
     fields: &[Field],
-    items: impl Iterator<Item = &'a [u8]>,
+    items: impl Iterator<Item = impl AsRef<[u8]>>,
 ) -> Vec<u8> {
     const METADATA: u32 = 1;
     const ITEMS: u32 = 2;
     let mut raw = Vec::new();
     bytes(&mut raw, METADATA, &message(schema::LIST_META, metadata));
     for item in items {
-        let object: Value = serde_json::from_slice(item).unwrap_or_default();
+        let object: Value = serde_json::from_slice(item.as_ref()).unwrap_or_default();
         bytes(&mut raw, ITEMS, &message(fields, &object));
     }
     frame(kind, version, &raw)
@@ -155,7 +159,31 @@ fn value(out: &mut Vec<u8>, field: &Field, value: &Value) {
                 bytes(out, number, &raw);
             }
         }
+        Kind::Time => bytes(out, number, &time(value)),
+        Kind::Duration => {
+            let mut raw = Vec::new();
+            integer(&mut raw, 1, nanoseconds(value.as_str().unwrap_or_default()));
+            bytes(out, number, &raw);
+        }
     }
+}
+
+/// A time; one that is not set is empty.
+fn time(value: &Value) -> Vec<u8> {
+    let mut raw = Vec::new();
+    let text = value.as_str().unwrap_or_default();
+    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
+        integer(&mut raw, 1, at.unix_timestamp());
+        integer(&mut raw, 2, 0);
+    }
+    raw
+}
+
+/// Of a duration in seconds, the one form in which this server writes them.
+fn nanoseconds(text: &str) -> i64 {
+    let seconds = text.strip_suffix('s').unwrap_or_default();
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    format!("{whole}{fraction:0<9}").parse().unwrap_or_default()
 }
 
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {

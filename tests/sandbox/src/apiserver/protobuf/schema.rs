@@ -28,11 +28,15 @@ pub(in crate::apiserver) enum Kind {
     Quantities,
     /// JSON as it stands, such as FieldsV1.
     Json,
+    /// meta/v1 Time, whole seconds as the real server writes it.
+    Time,
+    /// meta/v1 Duration.
+    Duration,
 }
 
 use Kind::{
-    Flag, Json, MaybeFlag, MaybeMessage, MaybeNumber, MaybeText, Message, Messages, Number,
-    Quantities, Text, TextMap, Texts,
+    Duration, Flag, Json, MaybeFlag, MaybeMessage, MaybeNumber, MaybeText, Message, Messages,
+    Number, Quantities, Text, TextMap, Texts, Time,
 };
 
 const fn field(number: u32, name: &'static str, kind: Kind) -> Field {
@@ -83,6 +87,7 @@ const OBJECT_META: &[Field] = &[
     field(5, "uid", Text),
     field(6, "resourceVersion", Text),
     field(7, "generation", Number),
+    field(8, "creationTimestamp", Time),
     field(10, "deletionGracePeriodSeconds", MaybeNumber),
     field(11, "labels", TextMap),
     field(12, "annotations", TextMap),
@@ -216,3 +221,21 @@ const TERMINATED: &[Field] = &[
     field(4, "message", Text),
     field(7, "containerID", Text),
 ];
+
+/// metrics/v1beta1 PodMetrics.
+pub(super) const POD_METRICS: &[Field] = &[
+    field(1, "metadata", Message(OBJECT_META)),
+    field(2, "timestamp", Time),
+    field(3, "window", Duration),
+    field(4, "containers", Messages(CONTAINER_METRICS)),
+];
+
+/// metrics/v1beta1 NodeMetrics.
+pub(super) const NODE_METRICS: &[Field] = &[
+    field(1, "metadata", Message(OBJECT_META)),
+    field(2, "timestamp", Time),
+    field(3, "window", Duration),
+    field(4, "usage", Quantities),
+];
+
+const CONTAINER_METRICS: &[Field] = &[field(1, "name", Text), field(2, "usage", Quantities)];

@@ -141,6 +141,10 @@ fn lists_in_protobuf_what_the_agent_reads_so() {
     assert_eq!(answer(PODS, protobuf), (200, true));
     let both = format!("{protobuf},application/json");
     assert_eq!(answer(PODS, &both), (200, true));
+    for usage in ["pods", "nodes"] {
+        let path = format!("/apis/metrics.k8s.io/v1beta1/{usage}");
+        assert_eq!(answer(&path, &both), (200, true), "{usage}");
+    }
     assert_eq!(answer("/api/v1/nodes", &both), (200, false));
     assert_eq!(answer("/api/v1/nodes", protobuf), (406, true));
     // A refusal has the form that was asked for, whatever it is about.
