@@ -7,7 +7,7 @@ use super::node::NodeObject;
 use super::pod::PodObject;
 use super::workload::ReplicaSetObject;
 use super::{FORGOTTEN, REFUSED, Store};
-use crate::kube::reflector::{FromProtobuf, Mirror};
+use crate::kube::reflector::{FromProtobuf, MOMENT, Mirror};
 
 /// Pods.
 pub struct PodMirror(pub Arc<Store>);
@@ -15,6 +15,7 @@ pub struct PodMirror(pub Arc<Store>);
 impl Mirror for PodMirror {
     type Object<'de> = PodObject<'de>;
     const PROTOBUF: Option<FromProtobuf<Self>> = Some(|it| PodObject::from_protobuf(it));
+    const GATHER: Duration = MOMENT;
 
     fn version<'a>(object: &'a PodObject<'_>) -> &'a str {
         object.version()
@@ -76,6 +77,7 @@ impl NodeMirror {
 
 impl Mirror for NodeMirror {
     type Object<'de> = NodeObject<'de>;
+    const GATHER: Duration = MOMENT;
 
     fn version<'a>(object: &'a NodeObject<'_>) -> &'a str {
         object.version()
@@ -129,6 +131,7 @@ pub struct ReplicaSetMirror(pub Arc<Store>);
 impl Mirror for ReplicaSetMirror {
     type Object<'de> = ReplicaSetObject<'de>;
     const PROTOBUF: Option<FromProtobuf<Self>> = Some(|it| ReplicaSetObject::from_protobuf(it));
+    const GATHER: Duration = MOMENT;
 
     fn version<'a>(object: &'a ReplicaSetObject<'_>) -> &'a str {
         object.version()

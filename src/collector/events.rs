@@ -1,11 +1,12 @@
 //! Watches cluster events and passes each new occurrence on once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::backlog::Backlog;
 use super::event::EventObject;
 use super::ledger::Ledger;
-use crate::kube::reflector::Mirror;
+use crate::kube::reflector::{MOMENT, Mirror};
 use crate::thread::stop::Stop;
 
 /// What the watch does with events.
@@ -20,6 +21,7 @@ pub struct EventMirror {
 
 impl Mirror for EventMirror {
     type Object<'de> = EventObject<'de>;
+    const GATHER: Duration = MOMENT;
 
     fn version<'a>(object: &'a EventObject<'_>) -> &'a str {
         object.version()

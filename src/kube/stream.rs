@@ -89,6 +89,11 @@ impl<R: Read> Stream<R> {
         Ok(true)
     }
 
+    /// Whether all that the server had sent is read.
+    pub(super) fn caught_up(&self) -> bool {
+        self.0.waited() && self.0.bytes().trim_ascii().is_empty()
+    }
+
     /// Hands every element of the top-level array `items` to `read`, as [`Stream::next`] does, and returns all the
     /// rest of the object, with `[]` in the place of the items.
     pub fn items(

@@ -1,6 +1,7 @@
 //! What has come of an answer and is not yet read: values are parsed where they lie, and none is copied out first.
 
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 /// What is read of a list at once.
 pub(super) const WINDOW: usize = 128 << 10;
@@ -11,6 +12,9 @@ const SMALL: usize = 16 << 10;
 pub(super) const MAX_VALUE: usize = 16 << 20;
 /// The most that stands around the items of a list: its metadata, or a `Status`.
 pub(super) const MAX_ENVELOPE: usize = 1 << 20;
+
+/// A read of what has come already takes a tenth of this.
+const AT_ONCE: Duration = Duration::from_micros(200);
 
 /// How much to read before parsing goes on.
 #[derive(Clone, Copy)]
@@ -29,6 +33,8 @@ pub(super) struct Window<R> {
     /// What is read but not yet taken.
     start: usize,
     end: usize,
+    /// The last read found nothing that had come already.
+    waited: bool,
 }
 
 impl<R: Read> Window<R> {
@@ -38,7 +44,13 @@ impl<R: Read> Window<R> {
             bytes: Vec::new(),
             start: 0,
             end: 0,
+            waited: false,
         }
+    }
+
+    /// Whether the last read had to wait: everything that the server had sent until then was read.
+    pub(super) fn waited(&self) -> bool {
+        self.waited
     }
 
     /// What has come and is not taken.
@@ -75,6 +87,7 @@ impl<R: Read> Window<R> {
             Wait::ForAny => before + 1,
             Wait::ForMuch => before + WINDOW / 2,
         };
+        let asked = Instant::now();
         while self.end < enough {
             match self.reader.read(&mut self.bytes[self.end..]) {
                 Ok(0) => break,
@@ -83,6 +96,7 @@ impl<R: Read> Window<R> {
                 Err(err) => return Err(err),
             }
         }
+        self.waited = asked.elapsed() >= AT_ONCE;
         Ok(self.end > before)
     }
 }

@@ -58,6 +58,11 @@ impl<R: Read> Events<R> {
         Ok(Some(read(&event)?))
     }
 
+    /// Whether all that the server had sent is read.
+    pub(in crate::kube) fn caught_up(&self) -> bool {
+        self.0.waited() && self.0.bytes().is_empty()
+    }
+
     fn more(&mut self) -> Result<(), StreamError> {
         if self.0.fill(Wait::ForAny)? {
             Ok(())
@@ -170,6 +175,37 @@ mod tests {
             ];
             assert_eq!(found, expected, "step {step}");
         }
+    }
+
+    /// Gives one piece a read, each after a moment.
+    struct Slow<'a>(&'a [&'a [u8]]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let Some((first, rest)) = self.0.split_first() else {
+                return Ok(0);
+            };
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            into[..first.len()].copy_from_slice(first);
+            self.0 = rest;
+            Ok(first.len())
+        }
+    }
+
+    #[test]
+    fn it_has_caught_up_once_it_waited_and_nothing_is_left() {
+        let one = event("ADDED", &framed(b"a"));
+        let (two, half) = ([&one[..], &one].concat(), one.len() / 2);
+        let pieces = [&two[..], &one[..half], &one[half..]];
+        let mut events = Events::new(Slow(&pieces));
+        let caught_up = [(); 3].map(|()| {
+            events.next(|_| Ok(())).unwrap().unwrap();
+            events.caught_up()
+        });
+        assert_eq!(caught_up, [false, true, true]);
+        let mut events = Events::new(Pieces(&two, two.len()));
+        events.next(|_| Ok(())).unwrap();
+        assert!(!events.caught_up(), "one is left");
     }
 
     #[test]

@@ -27,6 +27,8 @@ const SHORT: Duration = Duration::from_secs(1);
 /// A watch is refused for so long before a list is tried: an API server that starts refuses what it has not read the
 /// roles for yet, and a list of everything costs both sides far more.
 const REFUSED: Duration = Duration::from_secs(30);
+/// How long changes gather for what is looked at once a collection.
+pub const MOMENT: Duration = Duration::from_millis(50);
 /// The most a failing list or watch waits.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
@@ -36,6 +38,9 @@ pub trait Mirror: Sized {
     type Object<'de>: Deserialize<'de>;
     /// Reads an object from protobuf, which the server is then asked for; `None`: all comes as JSON.
     const PROTOBUF: Option<FromProtobuf<Self>> = None;
+    /// How long changes may gather before they are taken in: each that comes alone wakes a thread, which costs more
+    /// than what it says. Only where a watch has caught up; what came meanwhile is read without a pause.
+    const GATHER: Duration = Duration::ZERO;
     /// The object's resource version, an opaque text.
     fn version<'a>(object: &'a Self::Object<'_>) -> &'a str;
     /// A list begins: what it does not bring is gone at its end.

@@ -55,7 +55,12 @@ pub(super) fn watch<M: Mirror>(
             Some(Absorbed::Nothing) => (),
             None => return Ok(()),
         }
-        if client.stop().requested() {
+        let pause = if changes.caught_up() {
+            M::GATHER
+        } else {
+            Duration::ZERO
+        };
+        if client.stop().wait(pause) {
             return Ok(());
         }
     }
@@ -82,6 +87,14 @@ impl Changes {
             Self::Protobuf(Events::new(body))
         } else {
             Self::Json(Stream::new(body))
+        }
+    }
+
+    /// Whether all that the server had sent is taken in.
+    fn caught_up(&self) -> bool {
+        match self {
+            Self::Json(stream) => stream.caught_up(),
+            Self::Protobuf(events) => events.caught_up(),
         }
     }
 
