@@ -1,11 +1,13 @@
 //! Times as the wire writes them: RFC 3339, UTC, milliseconds.
 
+use std::fmt;
+
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
 /// A time as the wire writes it, `2024-01-15T10:25:00.123Z`, without memory of its own: a collection has one of each
 /// pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp([u8; SHAPE.len()]);
 
 const SHAPE: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
@@ -60,6 +62,12 @@ impl Stamp {
     /// As it is written.
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

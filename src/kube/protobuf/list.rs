@@ -188,7 +188,7 @@ fn list_meta(message: &[u8]) -> Result<ListMeta, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::super::super::window::pieces::Pieces;
-    use super::super::tests::field;
+    use super::super::written::field;
     use super::*;
 
     /// A list as the server writes it, with a field of each wire type that is not known.

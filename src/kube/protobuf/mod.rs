@@ -186,12 +186,11 @@ fn cut<'a>(rest: &mut &'a [u8], size: u64) -> Result<&'a [u8], Malformed> {
     Ok(value)
 }
 
+/// What a server writes, for tests.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
+pub(crate) mod written {
     /// A field of bytes, as the server writes it.
-    pub(super) fn field(number: u8, value: &[u8]) -> Vec<u8> {
+    pub(crate) fn field(number: u8, value: &[u8]) -> Vec<u8> {
         let mut bytes = vec![number << 3 | 2];
         let mut size = value.len();
         while size >= 0x80 {
@@ -202,6 +201,11 @@ mod tests {
         bytes.extend(value);
         bytes
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     fn read(message: &[u8]) -> Result<Vec<(u32, Value<'_>)>, Malformed> {
         let mut found = Vec::new();

@@ -130,7 +130,7 @@ impl<'a> Event<'a> {
 mod tests {
     use super::super::super::window::pieces::Pieces;
     use super::super::MAGIC;
-    use super::super::tests::field;
+    use super::super::written::field;
     use super::*;
 
     fn framed(raw: &[u8]) -> Vec<u8> {
