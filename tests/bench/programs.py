@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import urllib.request
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "kubernetes-agent"
+CLUSTER = HERE.parent / "cluster"
 MIB = 1 << 20
 PATIENCE = 300
 
@@ -40,13 +42,24 @@ def server(cluster):
 
 
 def received(cluster):
-    """Bytes that came from the API server so far: all that came over the loopback device, each byte once, but for what
-    etcd sent, which the API server reads anew for each list that is not of its cache."""
+    """Bytes that came from the API server so far: all that came over the loopback device, each byte once, but for two
+    that the API server read itself. What etcd sent, which it reads anew for each list that is not of its cache; and
+    what metrics-server sent, which it hands on. Both count that themselves."""
     line = next(it for it in pathlib.Path("/proc/net/dev").read_text().splitlines() if it.strip().startswith("lo:"))
-    port = re.search(r"^export ETCD_PORT='?(\d+)", (cluster / "env").read_text(), re.M)[1]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        sent = re.search(r"^etcd_network_client_grpc_sent_bytes_total (\S+)", answer.read().decode(), re.M)
-    return int(line.split(":")[1].split()[0]) - float(sent[1])
+    environment = (cluster / "env").read_text()
+    # Nothing but numbers is asked for: a certificate that nobody knows will do.
+    unverified = ssl.create_default_context()
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
+
+    def sent(scheme, port, name):
+        port = re.search(rf"^export {port}='?(\d+)", environment, re.M)[1]
+        with urllib.request.urlopen(f"{scheme}://127.0.0.1:{port}/metrics", context=unverified) as answer:
+            return float(re.search(rf"^{name} (\S+)", answer.read().decode(), re.M)[1])
+
+    read = sent("http", "ETCD_PORT", "etcd_network_client_grpc_sent_bytes_total")
+    if (cluster / "run/metrics-server.cmd").exists():
+        read += sent("https", "METRICS_SERVER_PORT", "metrics_server_sent_bytes_total")
+    return int(line.split(":")[1].split()[0]) - read
 
 
 def wait(what, holds, process):
@@ -58,6 +71,17 @@ def wait(what, holds, process):
         if time.monotonic() > deadline:
             raise Failed(f"{what}: not within {PATIENCE} s")
         time.sleep(0.02)
+
+
+@functools.cache
+def go_program(folder):
+    """The path of a Go program of ours, built once; None where Go or the source is not at hand, which the script has
+    said then."""
+    built = subprocess.run([CLUSTER / "build-program", folder], stdout=subprocess.PIPE, text=True)
+    if built.returncode == 77:
+        return None
+    built.check_returncode()
+    return built.stdout.strip()
 
 
 class Agent:
@@ -169,26 +193,13 @@ class KubeRs:
 class ClientGo:
     """client-go, as tests/bench/peers/client-go uses it."""
 
-    ABSENT = 77
-
     def __init__(self, mode, content):
         self.mode, self.content = mode, content
 
     def build(self, _folder):
-        """Once; None where Go or the source is not at hand, which the script has said then."""
-        binary = self.compile()
+        """Once; None where it cannot be built."""
+        binary = go_program(HERE / "peers/client-go")
         return binary and Peer(f"client-go, {self.mode}, {self.content}", [binary, self.mode, self.content])
-
-    @staticmethod
-    @functools.cache
-    def compile():
-        """The path of the program that all modes share."""
-        command = [HERE / "peers/client-go/build", CACHE / "bench/client-go"]
-        built = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if built.returncode == ClientGo.ABSENT:
-            return None
-        built.check_returncode()
-        return built.stdout.strip()
 
 
 class PythonClient:

@@ -104,6 +104,7 @@ answers() {
     case $1 in
         etcd) get "http://127.0.0.1:$ETCD_PORT/health" ;;
         kube-apiserver) api /readyz ;;
+        metrics-server) metrics_are_aggregated ;;
         kube-controller-manager) get --insecure "https://127.0.0.1:$CONTROLLER_MANAGER_PORT/healthz" ;;
         kube-scheduler) get --insecure "https://127.0.0.1:$SCHEDULER_PORT/healthz" ;;
         hollow-*) get "http://127.0.0.1:$(kubelet_port "$1")/healthz" && node_ready "$1" ;;
@@ -123,6 +124,12 @@ node_ready() {
 import json, sys
 conditions = json.load(sys.stdin)["status"]["conditions"]
 sys.exit(not any(it["type"] == "Ready" and it["status"] == "True" for it in conditions))'
+}
+
+# True while metrics.k8s.io comes from metrics-server: custom resources can be watched.
+metrics_are_aggregated() {
+    local found
+    found=$(api /apis/metrics.k8s.io/v1beta1) && [[ $found != *'"watch"'* ]]
 }
 
 etcd_control() { ETCDCTL_API=3 etcdctl --endpoints="127.0.0.1:$ETCD_PORT" --command-timeout="${PATIENCE}s" "$@"; }
