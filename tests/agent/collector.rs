@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::common::agent::Setup;
 use crate::common::any_cluster::AnyCluster;
 use crate::common::cluster::Cluster;
+use crate::common::usage::METRICS;
 use crate::common::{eventually, expected, settles};
 use sandbox::apiserver::{self, Availability, Effect, Fault, MetricsMode};
 use sandbox::backend::{Backend, Cycle, Kind, Options, Sample};
@@ -189,20 +190,59 @@ fn samples_say_what_the_api_says() {
             .iter()
             .any(|name| it["metadata"]["name"] == *name)
     });
+    let mut measured = measure(&cluster, &pods);
+    let used = json!({"cpu": "1500250u", "memory": "3000Mi"});
+    measured.push(cluster.measure_node(node.rsplit('/').next().unwrap(), &used));
+    let backend = says_what_the_api_says(&cluster, &measured);
+    let named = backend.last_samples(Kind::Pod);
+    assert!(
+        named
+            .iter()
+            .any(|it| *it.get("workload") == json!({"kind": "Deployment", "name": "web"}))
+    );
+    assert!(
+        named
+            .iter()
+            .any(|it| it.get("containers")[0]["last_termination"] == "OOMKilled")
+    );
+}
+
+/// metrics-server and what is made like it speak protobuf.
+#[test]
+fn samples_say_what_a_metrics_server_says() {
+    let cluster = AnyCluster::start();
+    cluster.deploy("web", 5);
+    let mut measured = measure(&cluster, &cluster.pods());
+    let used = json!({"cpu": "1500250u", "memory": "3000Mi"});
+    let node = cluster.api().list("/api/v1/nodes").remove(0);
+    let node = node["metadata"]["name"].as_str().unwrap();
+    measured.push(cluster.measure_node(node, &used));
+    let _server = cluster.metrics_server();
+    for resource in ["pods", "nodes"] {
+        let answer = cluster.api().protobuf(&format!("{METRICS}/{resource}"));
+        assert!(answer.starts_with(b"k8s\0"), "{resource}");
+    }
+    let path = cluster.path(METRICS, "pods");
+    let list = cluster.api().list(&format!("{path}?limit=1"));
+    assert_eq!(list.len(), 5, "in one piece");
+    says_what_the_api_says(&cluster, &measured);
+}
+
+/// Gives usage to each of `pods`; returns what the API has of it.
+fn measure(cluster: &AnyCluster, pods: &[Value]) -> Vec<Value> {
     let usage = |at: usize| {
         json!([
             {"name": "main", "usage": {"cpu": format!("{}n", 1_234_567 + at), "memory": format!("{}Ki", 12_345 + at)}},
             {"name": "sidecar", "usage": {"cpu": "0", "memory": "1500k"}},
         ])
     };
-    let mut measured: Vec<_> = pods
-        .iter()
-        .enumerate()
-        .map(|(at, it)| cluster.measure_pod(it, &usage(at)))
-        .collect();
-    let used = json!({"cpu": "1500250u", "memory": "3000Mi"});
-    measured.push(cluster.measure_node(node.rsplit('/').next().unwrap(), &used));
+    let pods = pods.iter().enumerate();
+    pods.map(|(at, it)| cluster.measure_pod(it, &usage(at)))
+        .collect()
+}
 
+/// Of each pod of the test and each node that is `measured` the backend has what the API says.
+fn says_what_the_api_says(cluster: &AnyCluster, measured: &[Value]) -> Backend {
     let backend = Backend::start(Options::default()).unwrap();
     let setup = Setup::new(cluster.kubeconfig(), &backend);
     let mut agent = setup.start();
@@ -232,19 +272,9 @@ fn samples_say_what_the_api_says() {
         nodes.retain(|it| metrics(it).is_some());
         compare(&nodes, &backend.last_samples(Kind::Node), expect, whole)
     });
-    let named = backend.last_samples(Kind::Pod);
-    assert!(
-        named
-            .iter()
-            .any(|it| *it.get("workload") == json!({"kind": "Deployment", "name": "web"}))
-    );
-    assert!(
-        named
-            .iter()
-            .any(|it| it.get("containers")[0]["last_termination"] == "OOMKilled")
-    );
     agent.stop();
     backend.assert_no_violations();
+    backend
 }
 
 /// Pods of all kinds and fates, which no test brings about on a real cluster in a moment.

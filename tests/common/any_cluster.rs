@@ -1,5 +1,5 @@
 //! A cluster for tests that must hold on the simulated and on a real one alike: real where
-//! KUBERNETES_AGENT_TEST_CLUSTER names the folder of one that `tests/cluster/up` started.
+//! KUBERNETES_AGENT_TEST_CLUSTER names the folder of one that was started as `tests/cluster/suite` does.
 //!
 //! What a test does to it and asks of it goes through the Kubernetes API; the agent has an account of its own.
 
@@ -17,9 +17,6 @@ use super::real::Real;
 
 /// How many this process started.
 static STARTED: AtomicU32 = AtomicU32::new(0);
-
-/// The Metrics API.
-const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 
 /// The cluster, with a namespace of this test's own.
 pub struct AnyCluster {
@@ -165,28 +162,6 @@ impl AnyCluster {
         self.pods().iter().filter(|it| ready(it)).count()
     }
 
-    /// Writes the usage of a pod of the test's namespace, as the Metrics Server would measure it.
-    pub fn measure_pod(&self, pod: &Value, containers: &Value) -> Value {
-        let name = &pod["metadata"]["name"];
-        let metrics = json!({
-            "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics",
-            "metadata": {"name": name, "namespace": self.namespace},
-            "timestamp": "2026-01-02T03:04:05Z", "window": "30s", "containers": containers,
-        });
-        self.api.create(&self.path(METRICS, "pods"), &metrics)
-    }
-
-    /// Writes the usage of a node.
-    pub fn measure_node(&self, name: &str, usage: &Value) -> Value {
-        let metrics = json!({
-            "apiVersion": "metrics.k8s.io/v1beta1", "kind": "NodeMetrics", "metadata": {"name": name},
-            "timestamp": "2026-01-02T03:04:06Z", "window": "15s", "usage": usage,
-        });
-        // What an earlier test wrote must not stay.
-        self.api.delete(&format!("{METRICS}/nodes/{name}"));
-        self.api.create(&format!("{METRICS}/nodes"), &metrics)
-    }
-
     /// How many requests of this verb and resource the agent made, as the server's audit says.
     pub fn requests(&self, verb: &str, resource: &str) -> usize {
         match &self.kind {
@@ -257,6 +232,14 @@ impl AnyCluster {
         match &self.kind {
             Kind::Real(_) => None,
             Kind::Simulated(server) => Some(server),
+        }
+    }
+
+    /// The real one, where it is.
+    pub(super) fn real(&self) -> Option<&Real> {
+        match &self.kind {
+            Kind::Real(real) => Some(real),
+            Kind::Simulated(_) => None,
         }
     }
 

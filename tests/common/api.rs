@@ -108,6 +108,18 @@ impl Api {
         }
     }
 
+    /// What is answered to who asks for protobuf.
+    pub fn protobuf(&self, path: &str) -> Vec<u8> {
+        let request = Request::builder()
+            .uri(format!("{}{path}", self.server))
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("accept", "application/vnd.kubernetes.protobuf")
+            .body(())
+            .expect("a request");
+        let answer = self.agent.run(request).expect("an answer");
+        answer.into_body().read_to_vec().expect("a body")
+    }
+
     /// The events of a watch, as they come, until the server ends it.
     pub fn watch(&self, path: &str) -> impl Iterator<Item = Value> + Send + use<> {
         let request = Request::builder()
