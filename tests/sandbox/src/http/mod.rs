@@ -18,6 +18,7 @@ mod chunks;
 mod connection;
 mod misbehave;
 mod percent;
+mod port;
 mod request;
 mod response;
 mod server;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::port::Held;
 use super::request::{Framing, ReadError};
 use super::{Connection, Plain, Request, Response, Traffic, Wrap};
 
@@ -46,6 +47,8 @@ struct Shared {
     wrap: Box<dyn Wrap>,
     address: SocketAddr,
     listening: Mutex<Option<Listening>>,
+    /// The port while it is stopped.
+    held: Mutex<Option<Held>>,
     open: Mutex<Open>,
     all_closed: Condvar,
     traffic: Arc<Traffic>,
@@ -81,6 +84,7 @@ impl Server {
             wrap: Box::new(wrap),
             address: listener.local_addr()?,
             listening: Mutex::default(),
+            held: Mutex::default(),
             open: Mutex::default(),
             all_closed: Condvar::new(),
             traffic: Arc::default(),
@@ -240,6 +244,7 @@ impl Shared {
         };
         let _ = TcpStream::connect_timeout(&SocketAddr::new(ip, self.address.port()), STOP_TIMEOUT);
         let _ = listening.thread.join();
+        *lock(&self.held) = Held::take(self.address).ok();
         self.close_connections();
         let open = lock(&self.open);
         let _ = self
@@ -251,7 +256,10 @@ impl Shared {
         if lock(&self.listening).is_some() {
             return Ok(());
         }
-        // Another process may hold the port as a client's for a moment.
+        if let Some(held) = lock(&self.held).take() {
+            return self.listen(held.listen()?);
+        }
+        // Somebody was faster when it stopped, and may hold the port for a moment only.
         let deadline = Instant::now() + Duration::from_secs(5);
         loop {
             match TcpListener::bind(self.address) {
