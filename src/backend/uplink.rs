@@ -21,6 +21,11 @@ use crate::thread::stop::{Never, Stop};
 pub const IN_FLIGHT: usize = 2;
 /// Compressed bytes that may wait: some twenty collections of a thousand nodes, and within every memory limit.
 const MOST_BYTES: usize = 8 << 20;
+/// More than this need not wait for a backend that works: a collection makes batches faster than any backend takes
+/// them, and would fill memory with what is gone a second later.
+const AHEAD: usize = 512 << 10;
+/// How long a batch is held back for that. A slow backend must not stretch a collection over its interval.
+const HOLD: Duration = Duration::from_millis(20);
 /// How long the collector lets a healthy backend catch up before the oldest batch is dropped for a new one.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long after the stop batches are still delivered.
@@ -83,14 +88,17 @@ impl Uplink {
     /// Hands over a batch. While the backend works but is behind, waits a while for room; otherwise the oldest
     /// batches make room, and are counted.
     pub fn push(&self, batch: Batch, stop: &Stop) {
-        let deadline = Instant::now() + PATIENCE;
+        let began = Instant::now();
         loop {
             let mut state = self.state();
-            if state.buffer.has_room(&batch)
-                || state.retry.is_failing()
-                || Instant::now() >= deadline
-                || stop.requested()
-            {
+            let patience = match &state.buffer {
+                _ if state.retry.is_failing() || stop.requested() => Duration::ZERO,
+                buffer if !buffer.has_room(&batch) => PATIENCE,
+                buffer if buffer.bytes() > AHEAD => HOLD,
+                _ => Duration::ZERO,
+            };
+            let left = patience.saturating_sub(began.elapsed());
+            if left.is_zero() {
                 let dropped = state.buffer.push(batch);
                 self.count_dropped(&mut state, &dropped);
                 drop(state);
@@ -101,7 +109,7 @@ impl Uplink {
             select_biased! {
                 recv(stop.signal()) -> _ => (),
                 recv(self.room.1) -> _ => (),
-                default(Duration::from_millis(500)) => (),
+                default(left.min(Duration::from_millis(500))) => (),
             }
         }
     }
@@ -194,8 +202,12 @@ impl Uplink {
         self.publish(&state);
         // This thread looks at the state next; the other one is needed only where more than that waits.
         let more = state.buffer.len() > 1;
+        // Not for every batch: a thread that is woken for one costs more than it.
+        let room = state.buffer.bytes() <= AHEAD / 2 || state.buffer.bytes() > MOST_BYTES - AHEAD;
         drop(state);
-        let _ = self.room.0.try_send(());
+        if room {
+            let _ = self.room.0.try_send(());
+        }
         if more {
             self.wake();
         }
