@@ -59,11 +59,11 @@ fn head<'a>(
         usage: None,
     };
     let (mut at, mut window) = (None, None);
-    fields(message, |number, value| {
-        match number {
+    fields(message, |field, value| {
+        match field {
             METADATA => metadata(&mut object, value.message()?)?,
-            TIMESTAMP => at = time(value.message()?)?,
-            WINDOW => window = duration(value.message()?)?,
+            TIMESTAMP => at = number(value.message()?)?.and_then(Stamp::from_unix),
+            WINDOW => window = number(value.message()?)?.filter(|it| *it >= 0),
             MEASURED => each(value.message()?)?,
             _ => (),
         }
@@ -86,30 +86,17 @@ fn metadata<'a>(object: &mut Measurement<'a>, message: &'a [u8]) -> Result<(), M
     })
 }
 
-/// meta/v1 Time; one that was never set is empty.
-fn time(message: &[u8]) -> Result<Option<Stamp>, Malformed> {
-    const SECONDS: u32 = 1;
-    let mut seconds = None;
+/// All that meta/v1 Time (seconds since 1970) and Duration (nanoseconds) say; nothing where it was never set.
+fn number(message: &[u8]) -> Result<Option<i64>, Malformed> {
+    const NUMBER: u32 = 1;
+    let mut found = None;
     fields(message, |number, value| {
-        if number == SECONDS {
-            seconds = Some(value.number()?.cast_signed());
+        if number == NUMBER {
+            found = Some(value.number()?.cast_signed());
         }
         Ok(())
     })?;
-    Ok(seconds.and_then(Stamp::from_unix))
-}
-
-/// meta/v1 Duration.
-fn duration(message: &[u8]) -> Result<Option<i64>, Malformed> {
-    const NANOSECONDS: u32 = 1;
-    let mut nanoseconds = None;
-    fields(message, |number, value| {
-        if number == NANOSECONDS {
-            nanoseconds = Some(value.number()?.cast_signed());
-        }
-        Ok(())
-    })?;
-    Ok(nanoseconds.filter(|it| *it >= 0))
+    Ok(found)
 }
 
 /// ContainerMetrics.
