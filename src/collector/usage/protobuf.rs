@@ -46,13 +46,13 @@ pub(super) fn node(message: &[u8]) -> Result<Measurement<'_>, Malformed> {
 }
 
 /// When it was measured, and over how many nanoseconds.
-type Measured = (Stamp, Option<i64>);
+type Span = (Stamp, Option<i64>);
 
 /// What both kinds begin with; `each` gets what was measured.
 fn head<'a>(
     message: &'a [u8],
     mut each: impl FnMut(&'a [u8]) -> Result<(), Malformed>,
-) -> Result<(Measurement<'a>, Option<Measured>), Malformed> {
+) -> Result<(Measurement<'a>, Option<Span>), Malformed> {
     let mut object = Measurement {
         namespace: Text::default(),
         name: Text::default(),
