@@ -2,7 +2,6 @@
 
 use std::io::{self, Read};
 
-use flate2::read::GzDecoder;
 use prometheus::IntCounter;
 use ureq::http::{HeaderMap, header};
 
@@ -10,34 +9,21 @@ use super::protobuf;
 
 /// An answer's body.
 pub struct Body {
-    bytes: Bytes,
+    inner: ureq::BodyReader<'static>,
+    /// Grows with the bytes that come off the wire.
+    received: IntCounter,
     protobuf: bool,
 }
 
-enum Bytes {
-    /// As they came.
-    Plain(Counted),
-    /// To be unpacked.
-    Gzip(Box<GzDecoder<Counted>>),
-}
-
 impl Body {
-    /// The body that came with `headers`; `count` grows with the bytes that come off the wire.
-    pub(super) fn new(headers: &HeaderMap, body: ureq::Body, count: IntCounter) -> Self {
-        let header = |name| headers.get(name).and_then(|it| it.to_str().ok());
-        let gzip =
-            header(header::CONTENT_ENCODING).is_some_and(|it| it.eq_ignore_ascii_case("gzip"));
-        let body = Counted {
-            inner: body.into_with_config().limit(u64::MAX).reader(),
-            bytes: count,
-        };
+    /// The body that came with `headers`; `received` counts its bytes.
+    pub(super) fn new(headers: &HeaderMap, body: ureq::Body, received: IntCounter) -> Self {
+        let kind = headers.get(header::CONTENT_TYPE);
         Self {
-            bytes: if gzip {
-                Bytes::Gzip(Box::new(GzDecoder::new(body)))
-            } else {
-                Bytes::Plain(body)
-            },
-            protobuf: header(header::CONTENT_TYPE)
+            inner: body.into_with_config().limit(u64::MAX).reader(),
+            received,
+            protobuf: kind
+                .and_then(|it| it.to_str().ok())
                 .is_some_and(|it| it.starts_with(protobuf::MEDIA_TYPE)),
         }
     }
@@ -50,23 +36,8 @@ impl Body {
 
 impl Read for Body {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match &mut self.bytes {
-            Bytes::Plain(bytes) => bytes.read(into),
-            Bytes::Gzip(bytes) => bytes.read(into),
-        }
-    }
-}
-
-/// Counts the bytes that come off the wire.
-struct Counted {
-    inner: ureq::BodyReader<'static>,
-    bytes: IntCounter,
-}
-
-impl Read for Counted {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(into)?;
-        self.bytes.inc_by(read as u64);
+        self.received.inc_by(read as u64);
         Ok(read)
     }
 }

@@ -66,8 +66,6 @@ pub struct Call<'a> {
     pub resource: &'static str,
     /// The wanted form of the answer.
     pub accept: &'static str,
-    /// Ask for gzip.
-    pub compressed: bool,
     /// Content type and body.
     pub body: Option<(&'static str, &'a [u8])>,
     /// How long it may take.
@@ -83,7 +81,6 @@ impl<'a> Call<'a> {
             verb: "get",
             resource,
             accept: JSON,
-            compressed: false,
             body: None,
             deadlines: Deadlines::OBJECT,
         }

@@ -22,8 +22,6 @@ const TRIES: u32 = 4;
 /// How a list is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Ask for gzip: fewer bytes for some processor time on both sides.
-    pub compressed: bool,
     /// Tries of each page; 1 gives up at the first failure.
     pub tries: u32,
     /// Objects a page; `None` asks for all at once.
@@ -33,7 +31,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            compressed: false,
             tries: TRIES,
             page: Some(PAGE),
         }
@@ -114,7 +111,6 @@ fn page<I: Items>(
         verb: "list",
         resource: resource.label(),
         accept: resource.accept_list(I::PROTOBUF),
-        compressed: options.compressed,
         body: None,
         deadlines: Deadlines::LIST,
     };

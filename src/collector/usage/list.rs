@@ -8,7 +8,6 @@ use crate::kube::{Client, Error, Resource};
 /// A failure half-way leaves the rest without usage for one cycle; better than a cycle that takes minutes. The Metrics
 /// API knows no pages: metrics-server answers all at once, whatever limit is asked for.
 const OPTIONS: Options = Options {
-    compressed: true,
     tries: 1,
     page: None,
 };

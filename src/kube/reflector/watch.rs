@@ -38,7 +38,6 @@ pub(super) fn watch<M: Mirror>(
         verb: "watch",
         resource: resource.label(),
         accept: resource.accept_watch(M::PROTOBUF.is_some()),
-        compressed: false,
         body: None,
         deadlines: Deadlines::WATCH,
     })?;

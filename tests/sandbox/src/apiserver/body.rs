@@ -1,21 +1,16 @@
-//! How answers are encoded: what form the client accepts, and compression as the real server does it.
+//! How answers are encoded, in the form that the client accepts. The agent asks for none compressed.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
 use super::object::Form;
 use super::protobuf;
 use super::status::{Result, Status};
 use crate::http::{Chunks, Request, Response};
 
-/// The real server compresses from here on, and sends anything smaller as it is.
-const GZIP_THRESHOLD: usize = 128 << 10;
-/// The real server's level; it was 4 before Kubernetes 1.26.
-const GZIP_LEVEL: u32 = 1;
+/// From here on a body is made while it is sent.
+const LARGE: usize = 128 << 10;
 
 /// What a client wants an answer to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +63,7 @@ pub(super) fn refusal(request: &Request, status: &Status) -> Response {
     if !wanted.is_ok_and(|it| it.protobuf) {
         return status.to_response();
     }
-    let response = binary(request, status.code, protobuf::status(status));
+    let response = binary(status.code, protobuf::status(status));
     match status.retry_after {
         0 => response,
         seconds => response.with_header("retry-after", seconds.to_string()),
@@ -76,60 +71,35 @@ pub(super) fn refusal(request: &Request, status: &Status) -> Response {
 }
 
 /// A body in protobuf.
-pub(super) fn binary(request: &Request, code: u16, body: Vec<u8>) -> Response {
-    packed(request, code, body).with_header("content-type", protobuf::MEDIA_TYPE)
+pub(super) fn binary(code: u16, body: Vec<u8>) -> Response {
+    plain(code, body).with_header("content-type", protobuf::MEDIA_TYPE)
 }
 
 /// A body that is known already.
-pub(super) fn whole(request: &Request, code: u16, json: Vec<u8>) -> Response {
-    packed(request, code, json).with_header("content-type", "application/json")
+pub(super) fn whole(code: u16, json: Vec<u8>) -> Response {
+    plain(code, json).with_header("content-type", "application/json")
 }
 
-fn packed(request: &Request, code: u16, body: Vec<u8>) -> Response {
-    if !is_large(body.len()) || !accepts_gzip(request) {
-        return Response::new(code, body).with_header("cache-control", "no-cache, private");
-    }
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL));
-    // Writing to memory does not fail.
-    let _ = encoder.write_all(&body);
-    Response::new(code, encoder.finish().unwrap_or_default())
-        .with_header("content-encoding", "gzip")
+fn plain(code: u16, body: Vec<u8>) -> Response {
+    Response::new(code, body).with_header("cache-control", "no-cache, private")
 }
 
 /// A body that is made while it is sent, because it is large.
 pub(super) fn streamed(
-    request: &Request,
     sent: Arc<AtomicU64>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
 ) -> Response {
-    if !accepts_gzip(request) {
-        return Response::stream(200, move |chunks| {
-            let mut out = BufWriter::with_capacity(64 << 10, Counted { chunks, sent });
-            write(&mut out)?;
-            out.flush()
-        })
-        .with_header("content-type", "application/json");
-    }
     Response::stream(200, move |chunks| {
-        let out = BufWriter::with_capacity(64 << 10, Counted { chunks, sent });
-        let mut encoder = GzEncoder::new(out, Compression::new(GZIP_LEVEL));
-        write(&mut encoder)?;
-        encoder.finish()?.flush()
+        let mut out = BufWriter::with_capacity(64 << 10, Counted { chunks, sent });
+        write(&mut out)?;
+        out.flush()
     })
     .with_header("content-type", "application/json")
-    .with_header("content-encoding", "gzip")
 }
 
 /// Whether a body of about this size is better streamed.
 pub(super) fn is_large(bytes: usize) -> bool {
-    bytes >= GZIP_THRESHOLD
-}
-
-fn accepts_gzip(request: &Request) -> bool {
-    let accepted = request.header("accept-encoding").unwrap_or_default();
-    accepted
-        .split(',')
-        .any(|it| it.trim() == "gzip" || it.trim().starts_with("gzip;"))
+    bytes >= LARGE
 }
 
 /// Counts what goes out, for the audit.

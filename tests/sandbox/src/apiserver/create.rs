@@ -41,11 +41,7 @@ pub(super) fn create(call: &Call<'_>) -> Result<Response> {
         .api
         .store
         .write(|state| create_object(state, resource, object, &writer))?;
-    Ok(super::body::whole(
-        call.request,
-        201,
-        created.to_string().into_bytes(),
-    ))
+    Ok(super::body::whole(201, created.to_string().into_bytes()))
 }
 
 /// Stores a new object.

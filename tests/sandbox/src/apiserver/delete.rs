@@ -44,11 +44,7 @@ pub(super) fn delete(call: &Call<'_>) -> Result<Response> {
         .write(|state| delete_object(state, resource, &key, &options, &call.api.options))?;
     let lingers = !deleted["metadata"]["deletionTimestamp"].is_null();
     if lingers || resource.plural == "pods" {
-        return Ok(super::body::whole(
-            call.request,
-            200,
-            deleted.to_string().into_bytes(),
-        ));
+        return Ok(super::body::whole(200, deleted.to_string().into_bytes()));
     }
     let mut details = json!({"name": call.target.name, "kind": resource.plural, "uid": deleted["metadata"]["uid"]});
     if !resource.group.is_empty() {

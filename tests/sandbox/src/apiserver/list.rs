@@ -70,7 +70,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response> {
     if let Some(fields) = fields {
         let items = page.objects.iter().map(|it| &*it.json);
         let list = protobuf::list(&format!("{kind}List"), &version, &metadata, fields, items);
-        return Ok(body::binary(call.request, 200, list));
+        return Ok(body::binary(200, list));
     }
     let head = format!(
         r#"{{"kind":"{kind}List","apiVersion":"{version}","metadata":{metadata},"items":["#
@@ -100,9 +100,9 @@ pub(super) fn answer(
         let mut json = head.into_bytes();
         items.for_each(|item| json.extend(item));
         json.extend_from_slice(b"]}\n");
-        return body::whole(call.request, 200, json);
+        return body::whole(200, json);
     }
-    body::streamed(call.request, Arc::clone(&call.sent), move |out| {
+    body::streamed(Arc::clone(&call.sent), move |out| {
         out.write_all(head.as_bytes())?;
         for item in items {
             out.write_all(&item)?;

@@ -160,7 +160,7 @@ fn list(call: &Call<'_>, mode: &MetricsMode) -> Result<Response> {
             item
         });
         let list = protobuf::list(&kind, &version, &json!({}), fields, items);
-        return Ok(body::binary(call.request, 200, list));
+        return Ok(body::binary(200, list));
     }
     let head = format!(r#"{{"kind":"{kind}","apiVersion":"{version}","metadata":{{}},"items":["#);
     Ok(list::answer(call, head, objects, move |object, out| {

@@ -140,7 +140,7 @@ fn get(call: &Call<'_>) -> Result<Response> {
     let mut json = Vec::with_capacity(object.json.len() + 64);
     object::Object::write(&object, resource, form, &mut json);
     json.push(b'\n');
-    Ok(super::body::whole(call.request, 200, json))
+    Ok(super::body::whole(200, json))
 }
 
 fn verb(request: &Request, target: &Target) -> String {

@@ -94,11 +94,7 @@ pub(super) fn update(call: &Call<'_>) -> Result<Response> {
         return Err(status.about(resource, &name));
     }
     let updated = change(call, &writer, |_| Ok(object))?;
-    Ok(super::body::whole(
-        call.request,
-        200,
-        updated.to_string().into_bytes(),
-    ))
+    Ok(super::body::whole(200, updated.to_string().into_bytes()))
 }
 
 /// Answers a PATCH.
@@ -120,11 +116,7 @@ pub(super) fn patch(call: &Call<'_>) -> Result<Response> {
         }
         Ok(patched)
     })?;
-    Ok(super::body::whole(
-        call.request,
-        200,
-        updated.to_string().into_bytes(),
-    ))
+    Ok(super::body::whole(200, updated.to_string().into_bytes()))
 }
 
 /// Changes the object that a call names, in one step for everybody else.

@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use flate2::read::GzDecoder;
 use serde_json::Value;
 
 pub(super) struct Client {
@@ -67,12 +66,6 @@ impl Client {
             Box::new(Chunked { input, left: 0 })
         } else {
             Box::new(input)
-        };
-        let zipped = head.contains("content-encoding: gzip");
-        let body = if zipped {
-            Box::new(GzDecoder::new(body))
-        } else {
-            body
         };
         (code, head, body)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Availability, ExpiredWatch, MetricsMode, Options, Population};
+use super::super::{Availability, ExpiredWatch, MetricsMode, Options};
 use super::{node, pod, start};
 
 const PODS: &str = "/api/v1/pods";
@@ -375,33 +375,6 @@ fn measures_what_runs() {
         ..MetricsMode::default()
     });
     assert_eq!(client.send("GET", path, "", "").code, 404);
-}
-
-#[test]
-fn compresses_what_is_large() {
-    let (server, client) = start(options());
-    server.populate(3, 50, &Population::default());
-    let plain = client.send("GET", PODS, "", "");
-    let zipped = client.send("GET", PODS, "Accept-Encoding: gzip\r\n", "");
-    assert!(
-        zipped.head.contains("content-encoding: gzip") && !plain.head.contains("content-encoding")
-    );
-    assert_eq!(plain.body, zipped.body);
-    assert_eq!(names(&plain.json().1).len(), 50);
-    let small = client.send(
-        "GET",
-        "/api/v1/nodes?limit=1",
-        "Accept-Encoding: gzip\r\n",
-        "",
-    );
-    assert!(!small.head.contains("content-encoding"));
-    let sent = server.audit().entries();
-    assert!(
-        sent[0].bytes > sent[1].bytes * 2 && sent[1].bytes > 1000,
-        "{} {}",
-        sent[0].bytes,
-        sent[1].bytes
-    );
 }
 
 #[test]
