@@ -1,13 +1,24 @@
 //! JSON text in the making, for samples: what is constant goes in as it stands, and only what might need it is looked
 //! through for escapes.
 
+use std::io::{self, Write};
+
 use serde::Serialize;
 
 use crate::plain::is_plain;
 
 /// JSON text.
+///
+/// It is written into memory that is there already: a constant piece then costs a few moves instead of a call.
 #[derive(Debug, Default)]
-pub struct Json(Vec<u8>);
+pub struct Json {
+    room: Vec<u8>,
+    /// How much of it is text.
+    length: usize,
+}
+
+/// What the room grows by at least.
+const GROWTH: usize = 4 << 10;
 
 /// Something that is written as one JSON value.
 pub trait Sample {
@@ -24,18 +35,38 @@ impl<T: Serialize> Sample for T {
 impl Json {
     /// The text so far.
     pub fn bytes(&self) -> &[u8] {
-        &self.0
+        &self.room[..self.length]
     }
 
     /// Begins anew, with the same memory.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.length = 0;
     }
 
     /// Appends text that is JSON as it stands.
-    #[inline]
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "only where the length is known it is a few moves"
+    )]
     pub fn raw(&mut self, text: &str) {
-        self.0.extend_from_slice(text.as_bytes());
+        self.append(text.as_bytes());
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see raw")]
+    fn append(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        if end > self.room.len() {
+            self.grow(end);
+        }
+        self.room[self.length..end].copy_from_slice(bytes);
+        self.length = end;
+    }
+
+    #[cold]
+    fn grow(&mut self, end: usize) {
+        self.room.resize((self.room.len() * 2).max(end + GROWTH), 0);
     }
 
     /// Appends a string.
@@ -44,9 +75,9 @@ impl Json {
         if !is_plain(text.as_bytes()) {
             return self.value(text);
         }
-        self.0.push(b'"');
+        self.raw("\"");
         self.raw(text);
-        self.0.push(b'"');
+        self.raw("\"");
     }
 
     /// Appends a string or `null`.
@@ -62,7 +93,7 @@ impl Json {
     #[inline]
     pub fn integer(&mut self, number: i64) {
         if number < 0 {
-            self.0.push(b'-');
+            self.raw("-");
         }
         // The longest 64 bits are 20 digits.
         let mut digits = [0; 20];
@@ -73,7 +104,7 @@ impl Json {
             digits[at] = digit(rest % 10);
             rest /= 10;
         }
-        self.0.extend_from_slice(&digits[at..]);
+        self.append(&digits[at..]);
     }
 
     /// Appends millionths of a number, exactly: `2386041` as `2.386041`.
@@ -93,7 +124,7 @@ impl Json {
         let scale = const { 10_i64.pow(PLACES) };
         let (whole, mut rest) = (number / scale, (number % scale).unsigned_abs());
         if number < 0 && whole == 0 {
-            self.0.push(b'-');
+            self.raw("-");
         }
         self.integer(whole);
         if rest == 0 {
@@ -108,13 +139,24 @@ impl Json {
         while digits[end - 1] == b'0' {
             end -= 1;
         }
-        self.0.extend_from_slice(&digits[..end]);
+        self.append(&digits[..end]);
     }
 
     /// Appends any value by serde.
     pub fn value(&mut self, value: &(impl Serialize + ?Sized)) {
         // Writing plain data to memory does not fail.
-        let _ = serde_json::to_writer(&mut self.0, value);
+        let _ = serde_json::to_writer(self, value);
+    }
+}
+
+impl Write for Json {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -130,7 +172,7 @@ mod tests {
     fn written(write: impl FnOnce(&mut Json)) -> String {
         let mut json = Json::default();
         write(&mut json);
-        String::from_utf8(json.0).unwrap()
+        String::from_utf8(json.bytes().to_vec()).unwrap()
     }
 
     #[test]

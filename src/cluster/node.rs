@@ -216,7 +216,7 @@ fn capacity(
     let mut capacity = Capacity::default();
     let mut extended = Vec::new();
     for (name, amount) in amounts {
-        let Some(amount) = Quantity::parse(amount) else {
+        let Some(amount) = Quantity::parse(amount.as_bytes()) else {
             continue;
         };
         match &**name {

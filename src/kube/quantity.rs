@@ -9,31 +9,35 @@ pub struct Quantity(i128);
 
 impl Quantity {
     /// Reads `text`; `None` where it is no quantity or beyond what 128 bits of billionths hold.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (negative, rest) = match text.as_bytes().first()? {
-            b'-' => (true, &text[1..]),
-            b'+' => (false, &text[1..]),
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (negative, rest) = match text {
+            [b'-', rest @ ..] => (true, rest),
+            [b'+', rest @ ..] => (false, rest),
             _ => (false, text),
         };
         let end = rest
-            .bytes()
-            .position(|it| !it.is_ascii_digit() && it != b'.')
+            .iter()
+            .position(|it| !it.is_ascii_digit() && *it != b'.')
             .unwrap_or(rest.len());
         let (number, suffix) = rest.split_at(end);
-        if number.len() < SHORT && !number.is_empty() && !number.contains('.') {
+        let point = number.iter().position(|it| *it == b'.');
+        if point.is_none() && (1..SHORT).contains(&number.len()) {
             // Nearly all: short whole numbers, whose digits fit half the bits.
             let digits = number
-                .bytes()
+                .iter()
                 .fold(0_i64, |sum, it| sum * 10 + i64::from(it - b'0'));
             let nanos = Unit::parse(suffix)?.nanos(i128::from(digits), 0)?;
             return Some(Self(if negative { -nanos } else { nanos }));
         }
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        let (whole, fraction) = match point {
+            Some(at) => (&number[..at], &number[at + 1..]),
+            None => (number, &[][..]),
+        };
+        if (whole.is_empty() && fraction.is_empty()) || fraction.contains(&b'.') {
             return None;
         }
         let mut digits: i128 = 0;
-        for digit in whole.bytes().chain(fraction.bytes()) {
+        for digit in whole.iter().chain(fraction) {
             digits = digits
                 .checked_mul(10)?
                 .checked_add(i128::from(digit - b'0'))?;
@@ -71,7 +75,7 @@ struct Unit {
 }
 
 impl Unit {
-    fn parse(suffix: &str) -> Option<Self> {
+    fn parse(suffix: &[u8]) -> Option<Self> {
         let decimal = |decimal| Some(Self { binary: 1, decimal });
         let binary = |shift: u32| {
             Some(Self {
@@ -80,24 +84,27 @@ impl Unit {
             })
         };
         match suffix {
-            "" => decimal(0),
-            "n" => decimal(-9),
-            "u" => decimal(-6),
-            "m" => decimal(-3),
-            "k" => decimal(3),
-            "M" => decimal(6),
-            "G" => decimal(9),
-            "T" => decimal(12),
-            "P" => decimal(15),
-            "E" => decimal(18),
-            "Ki" => binary(10),
-            "Mi" => binary(20),
-            "Gi" => binary(30),
-            "Ti" => binary(40),
-            "Pi" => binary(50),
-            "Ei" => binary(60),
+            b"" => decimal(0),
+            b"n" => decimal(-9),
+            b"u" => decimal(-6),
+            b"m" => decimal(-3),
+            b"k" => decimal(3),
+            b"M" => decimal(6),
+            b"G" => decimal(9),
+            b"T" => decimal(12),
+            b"P" => decimal(15),
+            b"E" => decimal(18),
+            b"Ki" => binary(10),
+            b"Mi" => binary(20),
+            b"Gi" => binary(30),
+            b"Ti" => binary(40),
+            b"Pi" => binary(50),
+            b"Ei" => binary(60),
             _ => {
-                let exponent = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
+                let [b'e' | b'E', exponent @ ..] = suffix else {
+                    return None;
+                };
+                let exponent = str::from_utf8(exponent).ok()?.parse().ok()?;
                 // Far beyond any amount; keeps the arithmetic below in range.
                 (-30..=30).contains(&exponent).then_some(Self {
                     binary: 1,
@@ -117,9 +124,20 @@ impl Unit {
     }
 }
 
+/// The powers of ten that 128 bits hold.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
 /// `digits` times ten to the `exponent`, rounded up.
 fn scale(digits: i128, exponent: i32) -> Option<i128> {
-    let factor = 10_i128.checked_pow(exponent.unsigned_abs());
+    let factor = POWERS.get(exponent.unsigned_abs() as usize).copied();
     match factor {
         Some(factor) if exponent >= 0 => digits.checked_mul(factor),
         Some(factor) => Some(digits / factor + i128::from(digits % factor > 0)),
@@ -150,7 +168,7 @@ mod tests {
             ("+1", 1_000_000_000),
         ] {
             assert_eq!(
-                Quantity::parse(text).map(Quantity::nanos),
+                Quantity::parse(text.as_bytes()).map(Quantity::nanos),
                 Some(nanos),
                 "{text}"
             );
@@ -177,7 +195,7 @@ mod tests {
             ("1000E", i64::MAX),
         ] {
             assert_eq!(
-                Quantity::parse(text).map(Quantity::units),
+                Quantity::parse(text.as_bytes()).map(Quantity::units),
                 Some(bytes),
                 "{text}"
             );
@@ -204,7 +222,7 @@ mod tests {
             "--1",
             "999999999999999999999999999999999999999999",
         ] {
-            assert_eq!(Quantity::parse(text), None, "{text:?}");
+            assert_eq!(Quantity::parse(text.as_bytes()), None, "{text:?}");
         }
     }
 }

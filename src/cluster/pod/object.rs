@@ -29,11 +29,11 @@ pub(in crate::cluster) struct Spec<'a> {
     pub(super) containers: Vec<Container<'a>>,
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub(super) init_containers: Vec<Container<'a>>,
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub(super) overhead: Amounts<'a>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) overhead: Amounts,
     /// Pod-level resources (KEP-2837), which stand above those of the containers.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub(super) resources: Resources<'a>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) resources: Resources,
 }
 
 #[derive(Deserialize, Debug, Default, PartialEq)]
@@ -41,19 +41,19 @@ pub(in crate::cluster) struct Spec<'a> {
 pub(super) struct Container<'a> {
     #[serde(borrow)]
     pub(super) name: Text<'a>,
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub(super) resources: Resources<'a>,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) resources: Resources,
     #[serde(borrow)]
     pub(super) restart_policy: Option<Text<'a>>,
 }
 
 #[derive(Deserialize, Debug, Default, PartialEq)]
 #[serde(default)]
-pub(super) struct Resources<'a> {
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub(super) requests: Amounts<'a>,
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub(super) limits: Amounts<'a>,
+pub(super) struct Resources {
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) requests: Amounts,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(super) limits: Amounts,
 }
 
 #[derive(Deserialize, Debug, Default, PartialEq)]
@@ -119,10 +119,10 @@ impl Container<'_> {
     fn shape(&self, share: impl FnOnce(&str) -> Arc<str>) -> ContainerShape {
         ContainerShape {
             name: share(&self.name),
-            cpu_request: self.resources.requests.nanocores(),
-            cpu_limit: self.resources.limits.nanocores(),
-            memory_request: self.resources.requests.bytes(),
-            memory_limit: self.resources.limits.bytes(),
+            cpu_request: self.resources.requests.cpu,
+            cpu_limit: self.resources.limits.cpu,
+            memory_request: self.resources.requests.memory,
+            memory_limit: self.resources.limits.memory,
         }
     }
 }
@@ -138,14 +138,14 @@ impl Spec<'_> {
                 .chain(sidecars)
                 .map(|it| it.shape(&mut share))
                 .collect(),
-            requested_cpu: self.requested(|it| it.nanocores()),
-            requested_memory: self.requested(|it| it.bytes()),
+            requested_cpu: self.requested(|it| it.cpu),
+            requested_memory: self.requested(|it| it.memory),
         }
     }
 
     /// What the scheduler counts (k8s.io/component-helpers `resource.PodRequests`): the containers together, or
     /// the hungriest moment of the start, whichever is more, plus the runtime's overhead.
-    fn requested(&self, amount: impl Fn(&Amounts<'_>) -> Option<i64>) -> i64 {
+    fn requested(&self, amount: impl Fn(&Amounts) -> Option<i64>) -> i64 {
         let overhead = amount(&self.overhead).unwrap_or_default();
         if let Some(whole) = amount(&self.resources.requests) {
             return whole.saturating_add(overhead);

@@ -75,7 +75,7 @@ fn container(message: &[u8]) -> Result<Container<'_>, Malformed> {
 }
 
 /// core/v1 ResourceRequirements.
-fn resources(message: &[u8]) -> Result<Resources<'_>, Malformed> {
+fn resources(message: &[u8]) -> Result<Resources, Malformed> {
     const LIMITS: u32 = 1;
     const REQUESTS: u32 = 2;
     let mut resources = Resources::default();
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(container.restart_policy.as_deref(), Some("Always"));
         let spec = b"\xc2\x02\x0e\x12\x0c\x0a\x03cpu\x12\x05\x0a\x032.5";
         let spec = super::spec(spec).unwrap();
-        assert_eq!(spec.resources.requests.cpu.as_deref(), Some("2.5"));
+        assert_eq!(spec.resources.requests.cpu, Some(2_500_000_000));
     }
 
     #[test]

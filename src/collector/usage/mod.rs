@@ -59,24 +59,24 @@ impl<'a> Usage<'a> {
         timestamp: &str,
         window: Option<&str>,
         containers: Vec<ContainerUsage<'a>>,
-        node: &Amounts<'_>,
+        node: Amounts,
     ) -> Option<Self> {
         Some(Self {
             timestamp: Stamp::parse(timestamp)?,
             window: window.and_then(duration::nanos),
             containers,
-            cpu: node.nanocores(),
-            memory: node.bytes(),
+            cpu: node.cpu,
+            memory: node.memory,
         })
     }
 }
 
 impl<'a> ContainerUsage<'a> {
-    fn of(name: Text<'a>, used: &Amounts<'_>) -> Self {
+    fn of(name: Text<'a>, used: Amounts) -> Self {
         Self {
             name,
-            cpu: used.nanocores(),
-            memory: used.bytes(),
+            cpu: used.cpu,
+            memory: used.memory,
         }
     }
 }

@@ -10,10 +10,10 @@ use crate::cluster::text::{Text, null_is_default};
 pub(super) fn read<'a, D: Deserializer<'a>>(source: D) -> Result<Measurement<'a>, D::Error> {
     let object = Object::deserialize(source)?;
     let containers = object.containers.into_iter();
-    let containers = containers.map(|it| ContainerUsage::of(it.name, &it.usage));
+    let containers = containers.map(|it| ContainerUsage::of(it.name, it.usage));
     let usage = object.timestamp.and_then(|it| {
         let window = object.window.as_deref();
-        Usage::of(&it, window, containers.collect(), &object.usage)
+        Usage::of(&it, window, containers.collect(), object.usage)
     });
     Ok(Measurement {
         namespace: object.metadata.namespace,
@@ -32,8 +32,8 @@ struct Object<'a> {
     window: Option<Text<'a>>,
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     containers: Vec<Container<'a>>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    usage: Amounts<'a>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    usage: Amounts,
 }
 
 #[derive(Deserialize)]
@@ -48,8 +48,8 @@ struct Meta<'a> {
 struct Container<'a> {
     #[serde(borrow)]
     name: Text<'a>,
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    usage: Amounts<'a>,
+    #[serde(default, deserialize_with = "null_is_default")]
+    usage: Amounts,
 }
 
 #[cfg(test)]

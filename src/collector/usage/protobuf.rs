@@ -39,8 +39,8 @@ pub(super) fn node(message: &[u8]) -> Result<Measurement<'_>, Malformed> {
         timestamp,
         window,
         containers: Vec::new(),
-        cpu: used.nanocores(),
-        memory: used.bytes(),
+        cpu: used.cpu,
+        memory: used.memory,
     });
     Ok(node)
 }
@@ -112,7 +112,7 @@ fn container(message: &[u8]) -> Result<ContainerUsage<'_>, Malformed> {
         }
         Ok(())
     })?;
-    Ok(ContainerUsage::of(name, &used))
+    Ok(ContainerUsage::of(name, used))
 }
 
 #[cfg(test)]

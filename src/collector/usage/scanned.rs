@@ -25,7 +25,7 @@ pub(super) fn object(window: &[u8]) -> Option<(Measurement<'_>, usize)> {
         name,
         usage: timestamp.and_then(|it| {
             let containers = containers.unwrap_or_default();
-            Usage::of(it, duration, containers, &usage.unwrap_or_default())
+            Usage::of(it, duration, containers, usage.unwrap_or_default())
         }),
     };
     Some((measurement, scan.position()))
@@ -52,20 +52,20 @@ fn list<'a>(scan: &mut Scan<'a>) -> Option<Vec<ContainerUsage<'a>>> {
             b"usage" => once(&mut usage, amounts(it)?),
             _ => it.skip(),
         })?;
-        containers.push(ContainerUsage::of(name?, &usage.unwrap_or_default()));
+        containers.push(ContainerUsage::of(name?, usage.unwrap_or_default()));
         Some(())
     })?;
     Some(containers)
 }
 
-fn amounts<'a>(scan: &mut Scan<'a>) -> Option<Amounts<'a>> {
+fn amounts(scan: &mut Scan<'_>) -> Option<Amounts> {
     let (mut cpu, mut memory) = (None, None);
     scan.object(|it, member| match member {
-        b"cpu" => once(&mut cpu, text(it)?),
-        b"memory" => once(&mut memory, text(it)?),
+        b"cpu" => once(&mut cpu, it.text()?),
+        b"memory" => once(&mut memory, it.text()?),
         _ => it.skip(),
     })?;
-    Some(Amounts { cpu, memory })
+    Some(Amounts::of(cpu, memory))
 }
 
 fn text<'a>(scan: &mut Scan<'a>) -> Option<Text<'a>> {
