@@ -38,6 +38,8 @@ pub(super) struct Round<'a> {
     keys: Vec<EventKey>,
     report: Option<Arc<CycleReport>>,
     cycle: u16,
+    /// Why the last cycle had no usage, or not all.
+    unmeasured: Option<String>,
 }
 
 /// What a cycle found.
@@ -64,6 +66,7 @@ impl<'a> Round<'a> {
             keys: Vec::new(),
             report: None,
             cycle: 0,
+            unmeasured: None,
         }
     }
 
@@ -86,7 +89,7 @@ impl<'a> Round<'a> {
         self.conclude(&found, began.elapsed());
     }
 
-    fn conclude(&self, found: &Found, took: Duration) {
+    fn conclude(&mut self, found: &Found, took: Duration) {
         let metrics = &self.collector.metrics;
         info!(target: COLLECTOR, "Collected metrics for {} pods", found.pods);
         info!(target: COLLECTOR, "Collected metrics for {} nodes", found.nodes);
@@ -112,12 +115,18 @@ impl<'a> Round<'a> {
         // minute after, and a new pod shall be ready by then.
         let read = readable(self.collector.store.last_read(), Instant::now());
         self.component.health().check(CLUSTER, read);
-        if found.failures.is_empty() {
-            self.component.running();
-        } else {
-            let reason = found.failures.join("; ");
-            warn!(target: COLLECTOR, "No usage in this collection: {reason}");
-            self.component.degraded(&reason);
+        let unmeasured = (!found.failures.is_empty()).then(|| found.failures.join("; "));
+        match &unmeasured {
+            None => self.component.running(),
+            Some(reason) => self.component.degraded(reason),
+        }
+        // Health says it all the time, the log when it changes: a cluster may be without metrics for ever.
+        if unmeasured != self.unmeasured {
+            match &unmeasured {
+                None => info!(target: COLLECTOR, "Usage is collected again"),
+                Some(reason) => warn!(target: COLLECTOR, "No usage in this collection: {reason}"),
+            }
+            self.unmeasured = unmeasured;
         }
         if let Err(err) = self.collector.ledger.save() {
             debug!(target: COLLECTOR, "Failed to remember the delivered events: {err}");

@@ -371,6 +371,9 @@ fn without_the_metrics_api_the_rest_is_sent_and_the_collector_says_why() {
             collector_is(&backend, "degraded")
         });
         assert_eq!(agent.get("/healthz").0, 200);
+        eventually("more cycles", || backend.cycles().len() > 3);
+        let told = agent.log().matches("No usage in this collection").count();
+        assert_eq!(told, 1, "once, not in each cycle: {}", agent.log());
         cluster.server.set_metrics(MetricsMode::default());
         // Only what runs is measured.
         eventually("usage of all that runs", || {
@@ -381,6 +384,7 @@ fn without_the_metrics_api_the_rest_is_sent_and_the_collector_says_why() {
         eventually("a heartbeat that says running", || {
             collector_is(&backend, "running")
         });
+        agent.logged("Usage is collected again");
         agent.stop();
         backend.assert_no_violations();
     }
