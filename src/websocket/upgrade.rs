@@ -19,7 +19,7 @@ use ureq::http::{HeaderMap, HeaderValue, header};
 use super::frames::MAX_FRAME;
 use super::stream::Stream;
 use crate::USER_AGENT;
-use crate::backend::client::bearer;
+use crate::backend::call::bearer;
 use crate::backend::retry::retry_after;
 use crate::config::url::WebSocketUrl;
 use crate::secret::Secret;
