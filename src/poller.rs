@@ -10,7 +10,7 @@ use ureq::http::Method;
 use crate::actions::list::parse_list;
 use crate::actuator::inbox::{Inbox, Receipt, Source};
 use crate::backend::Client;
-use crate::backend::client::{Body, Call, TOTAL, segment};
+use crate::backend::call::{Body, Call, TOTAL, segment};
 use crate::backend::retry::{Failure, Retry};
 use crate::health::Component;
 use crate::logging::ACTUATOR;

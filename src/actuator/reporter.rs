@@ -11,7 +11,7 @@ use ureq::http::Method;
 use super::inbox::Inbox;
 use crate::actions::id::EnvelopeId;
 use crate::backend::Client;
-use crate::backend::client::{Body, Call, TOTAL, segment};
+use crate::backend::call::{Body, Call, TOTAL, segment};
 use crate::backend::retry::{Failure, Retry};
 use crate::health::Component;
 use crate::logging::ACTUATOR;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::GzDecoder;
-use flate2::{Compress, Compression, FlushCompress, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::gzip::Zip;
 use super::json::{Json, Sample};
 use super::protocol::{BatchHead, Identity};
 use crate::ids::uuid;
@@ -205,35 +205,6 @@ pub fn split(batch: &Batch, sequence: &Sequence) -> Option<[Batch; 2]> {
     Some([half(left), half(right)])
 }
 
-/// A compressor whose tables are made once: they are larger than most batches.
-struct Zip(Compress);
-
-/// The window of zlib's default.
-const WINDOW_BITS: u8 = 15;
-
-impl Zip {
-    fn new() -> Self {
-        Self(Compress::new_gzip(Compression::fast(), WINDOW_BITS))
-    }
-
-    fn gzip(&mut self, text: &[u8]) -> Vec<u8> {
-        self.0.reset();
-        let mut body = Vec::with_capacity(text.len() / 8 + 64);
-        loop {
-            let taken = usize::try_from(self.0.total_in()).unwrap_or(text.len());
-            match self
-                .0
-                .compress_vec(&text[taken..], &mut body, FlushCompress::Finish)
-            {
-                Ok(Status::StreamEnd) | Err(_) => break,
-                Ok(_) => body.reserve(body.capacity().max(1024)),
-            }
-        }
-        body.shrink_to_fit();
-        body
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,19 +276,6 @@ mod tests {
         assert_ne!(first, before);
         batcher.cycle_ended();
         assert_ne!(told(&mut batcher), first);
-    }
-
-    #[test]
-    fn large_and_varied_text_survives_compression() {
-        let mut batcher = batcher(1);
-        let text: String = (0..300_000_u32)
-            .filter_map(|n| char::from_u32(33 + n.wrapping_mul(2_654_435_761) % 90))
-            .collect();
-        batcher.add(&text);
-        assert_eq!(
-            read(&batcher.take(None).unwrap())["samples"][0],
-            text.as_str()
-        );
     }
 
     #[test]

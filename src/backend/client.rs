@@ -11,8 +11,10 @@ use ureq::http::{self, HeaderValue, Method, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 
+use super::call::{Body, Call, TOTAL, bearer};
 use super::protocol::Problem;
 use super::retry::{Failure, retry_after};
+use crate::USER_AGENT;
 use crate::config::key_file::Key;
 use crate::config::url::BackendUrl;
 use crate::metrics::Metrics;
@@ -20,13 +22,9 @@ use crate::net::clock::ClockOffset;
 use crate::net::names::Names;
 use crate::net::proxy::ProxySettings;
 use crate::net::tls::certificates;
-use crate::secret::Secret;
 use crate::thread::stop::Stop;
-use crate::{USER_AGENT, kube};
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// One call from beginning to end, whatever the backend does.
-pub const TOTAL: Duration = Duration::from_secs(30);
 /// No answer of the contract is larger.
 const MAX_ANSWER: u64 = 1 << 20;
 /// While a call waits for a new API key, the key's file is looked at this often.
@@ -40,38 +38,6 @@ pub struct Client {
     agent: Mutex<ureq::Agent>,
     config: ureq::config::Config,
     clock: ClockOffset,
-}
-
-/// One call of the contract.
-pub struct Call<'a> {
-    /// Its name in /metrics.
-    pub endpoint: &'static str,
-    /// The HTTP method.
-    pub method: Method,
-    /// The path below BACKEND_URL, with its query.
-    pub path: &'a str,
-    /// The body.
-    pub body: Body<'a>,
-    /// How long it may take from beginning to end.
-    pub deadline: Duration,
-    /// What the contract answers where it went well. Another 2xx is not from our backend: something in between,
-    /// such as a captive portal, says OK to everything, and what was sent is lost if it is believed.
-    pub success: &'static [u16],
-}
-
-/// The body of a call.
-pub enum Body<'a> {
-    /// None.
-    Empty,
-    /// JSON text.
-    Json(Vec<u8>),
-    /// JSON text, gzipped, under an idempotency key.
-    Gzip {
-        /// The compressed text.
-        bytes: &'a [u8],
-        /// The Idempotency-Key.
-        key: &'a str,
-    },
 }
 
 impl Client {
@@ -96,7 +62,8 @@ impl Client {
             .timeout_resolve(Some(CONNECT))
             .timeout_connect(Some(CONNECT))
             .input_buffer_size(16 << 10)
-            .output_buffer_size(16 << 10)
+            // The body of most batches leaves in one piece.
+            .output_buffer_size(32 << 10)
             .build();
         let agent = Mutex::new(pool(&config));
         Ok(Self {
@@ -308,15 +275,6 @@ fn bad(err: &http::Error) -> Failure {
     Failure::Garbled(format!("no request can be made of it: {err}"))
 }
 
-/// The API key as a header shows it.
-pub fn bearer(key: &Secret) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose())).map_err(|_| {
-        Failure::Garbled("the API key holds characters that no header may".to_owned())
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
 /// Everything below HTTP is worth another try, a certificate that expired included: somebody may renew it.
 fn transport(err: &ureq::Error) -> Failure {
     let why = match err {
@@ -344,9 +302,4 @@ fn proxy_of(url: &BackendUrl, settings: &ProxySettings) -> Result<Option<ureq::P
         .build()
         .map(Some)
         .map_err(|_| "HTTPS_PROXY: expected http://host:port".to_owned())
-}
-
-/// A path segment or query value.
-pub fn segment(text: &str) -> std::borrow::Cow<'_, str> {
-    kube::request::encode(text)
 }

@@ -92,19 +92,7 @@ impl Json {
     /// Appends a whole number.
     #[inline]
     pub fn integer(&mut self, number: i64) {
-        if number < 0 {
-            self.raw("-");
-        }
-        // The longest 64 bits are 20 digits.
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = number.unsigned_abs();
-        while rest > 0 || at == digits.len() {
-            at -= 1;
-            digits[at] = digit(rest % 10);
-            rest /= 10;
-        }
-        self.append(&digits[at..]);
+        self.append(itoa::Buffer::new().format(number).as_bytes());
     }
 
     /// Appends millionths of a number, exactly: `2386041` as `2.386041`.
@@ -122,7 +110,7 @@ impl Json {
     /// Appends a number of which `number` is so many decimal places.
     fn decimal<const PLACES: u32>(&mut self, number: i64) {
         let scale = const { 10_i64.pow(PLACES) };
-        let (whole, mut rest) = (number / scale, (number % scale).unsigned_abs());
+        let (whole, rest) = (number / scale, (number % scale).unsigned_abs());
         if number < 0 && whole == 0 {
             self.raw("-");
         }
@@ -130,16 +118,11 @@ impl Json {
         if rest == 0 {
             return;
         }
-        let mut digits = [b'.'; 10];
-        let mut end = PLACES as usize + 1;
-        for place in digits[1..end].iter_mut().rev() {
-            *place = digit(rest % 10);
-            rest /= 10;
-        }
-        while digits[end - 1] == b'0' {
-            end -= 1;
-        }
-        self.append(&digits[..end]);
+        // A digit in front keeps the zeros behind the point.
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(rest + scale.unsigned_abs());
+        self.raw(".");
+        self.append(digits[1..].trim_end_matches('0').as_bytes());
     }
 
     /// Appends any value by serde.
@@ -158,11 +141,6 @@ impl Write for Json {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// A digit below ten as text.
-fn digit(number: u64) -> u8 {
-    b'0' + u8::try_from(number).unwrap_or_default()
 }
 
 #[cfg(test)]

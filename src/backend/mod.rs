@@ -2,7 +2,9 @@
 
 pub mod batch;
 pub mod buffer;
+pub mod call;
 pub mod client;
+mod gzip;
 pub mod json;
 pub mod protocol;
 pub mod retry;

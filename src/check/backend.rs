@@ -11,7 +11,7 @@ use ureq::http::Method;
 use super::report::{Line, Outcome};
 use super::{Sink, clock, tls};
 use crate::backend::Client;
-use crate::backend::client::{Body, Call, segment};
+use crate::backend::call::{Body, Call, segment};
 use crate::backend::retry::Failure;
 use crate::config::Config;
 use crate::metrics::Metrics;

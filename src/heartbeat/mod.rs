@@ -12,7 +12,7 @@ use ureq::http::Method;
 
 use crate::actuator::inbox::Inbox;
 use crate::backend::Client;
-use crate::backend::client::segment;
+use crate::backend::call::segment;
 use crate::backend::protocol::{Beaten, Heartbeat as Message, Identity, Rejected};
 use crate::backend::retry::{Failure, Retry};
 use crate::backend::uplink::Uplink;

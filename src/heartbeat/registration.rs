@@ -9,7 +9,7 @@ use log::{info, warn};
 use ureq::http::Method;
 
 use crate::backend::Client;
-use crate::backend::client::{Body, Call, segment};
+use crate::backend::call::{Body, Call, segment};
 use crate::backend::protocol::{Identity, PROTOCOL, Register, Registered};
 use crate::backend::retry::{Failure, Retry};
 use crate::capabilities::Capabilities;

@@ -8,7 +8,7 @@ use ureq::http::Method;
 
 use super::Worker;
 use crate::actions::verify::Verified;
-use crate::backend::client::segment;
+use crate::backend::call::segment;
 use crate::backend::retry::{Failure, Retry};
 use crate::health::Component;
 use crate::logging::ACTUATOR;

@@ -12,7 +12,7 @@ use ureq::http::Method;
 use super::Client;
 use super::batch::{Batch, Sequence};
 use super::buffer::Buffer;
-use super::client::{Body, Call, TOTAL};
+use super::call::{Body, Call, TOTAL};
 use super::retry::{Failure, Retry};
 use crate::health::Component;
 use crate::logging::COLLECTOR;
