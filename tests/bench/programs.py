@@ -25,9 +25,10 @@ class Failed(Exception):
 
 
 def processor(pid):
-    """Processor seconds of a process so far, all threads."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Processor seconds of a process so far, all threads: by its own clock, since a later collection of the agent's takes
+    less than ten of the ticks that /proc counts in."""
+    scheduler = 2
+    return time.clock_gettime(~pid << 3 | scheduler)
 
 
 def memory(pid, name):
