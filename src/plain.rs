@@ -12,6 +12,26 @@ pub(crate) fn is_plain(text: &[u8]) -> bool {
     plain_length(text) == text.len()
 }
 
+/// Copies `text` into `room`, which is as long; false where a byte of it needs an escape in JSON.
+///
+/// One pass: a name has a few words, and a look at it first costs as much as the copy.
+#[inline]
+pub(crate) fn copy_plain(text: &[u8], room: &mut [u8]) -> bool {
+    let mut found = 0;
+    for (word, into) in text.as_chunks().0.iter().zip(room.as_chunks_mut().0) {
+        *into = *word;
+        found |= special(u64::from_le_bytes(*word));
+    }
+    if let (Some(word), Some(into)) = (text.last_chunk(), room.last_chunk_mut()) {
+        // What the words left over, and a part of the last of them again.
+        *into = *word;
+        found |= special(u64::from_le_bytes(*word));
+        return found == 0;
+    }
+    room.copy_from_slice(text);
+    is_plain(text)
+}
+
 /// How many bytes come before the first that needs an escape, a quote that ends a string among them.
 #[inline]
 pub(crate) fn plain_length(text: &[u8]) -> usize {
@@ -51,6 +71,9 @@ mod tests {
                         let mut text = vec![other; length];
                         text[at] = byte;
                         assert_eq!(is_plain(&text), plain, "{byte:#x} at {at} of {length}");
+                        let mut copy = vec![0; length];
+                        assert_eq!(copy_plain(&text, &mut copy), plain, "{byte:#x} at {at}");
+                        assert_eq!(copy, text);
                         let length = if plain { length } else { at };
                         assert_eq!(plain_length(&text), length, "{byte:#x} at {at}");
                     }

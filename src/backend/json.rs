@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::plain::is_plain;
+use crate::plain::copy_plain;
 
 /// JSON text.
 ///
@@ -56,12 +56,19 @@ impl Json {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "see raw")]
     fn append(&mut self, bytes: &[u8]) {
-        let end = self.length + bytes.len();
+        self.room(bytes.len()).copy_from_slice(bytes);
+        self.length += bytes.len();
+    }
+
+    /// Room for so many bytes behind the text.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "see raw")]
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        let end = self.length + length;
         if end > self.room.len() {
             self.grow(end);
         }
-        self.room[self.length..end].copy_from_slice(bytes);
-        self.length = end;
+        &mut self.room[self.length..end]
     }
 
     #[cold]
@@ -72,12 +79,16 @@ impl Json {
     /// Appends a string.
     #[inline]
     pub fn string(&mut self, text: &str) {
-        if !is_plain(text.as_bytes()) {
-            return self.value(text);
+        let length = text.len() + 2;
+        if let [open, room @ .., close] = self.room(length)
+            && copy_plain(text.as_bytes(), room)
+        {
+            *open = b'"';
+            *close = b'"';
+            self.length += length;
+        } else {
+            self.value(text);
         }
-        self.raw("\"");
-        self.raw(text);
-        self.raw("\"");
     }
 
     /// Appends a string or `null`.
