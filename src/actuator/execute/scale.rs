@@ -12,6 +12,7 @@ use super::deployment::{self, Named, state, uid, version};
 use super::guarded::{self, Change, Guarded};
 use super::rollout;
 use crate::actions::params::ScaleDeployment;
+use crate::actions::policy::Policy;
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::{PatchType, Writes};
 use crate::actuator::ended::Ended;
@@ -20,7 +21,7 @@ use crate::kube::objects::Deployment;
 
 /// Carries out `scale_deployment`.
 pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, Ended> {
-    let scale = Scale::of(it, None);
+    let scale = Scale::of(it, context.policy, None);
     let before = scale.read(context)?;
     let about = |ended: Ended, after: &Deployment| {
         ended
@@ -50,7 +51,7 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
         return Ok(warned(about(Ended::plan(message, plan), &before)));
     }
     // From here on only the deployment that was checked is meant, not another one that comes under its name.
-    let scale = Scale::of(it, Some(uid(&before)));
+    let scale = Scale::of(it, context.policy, Some(uid(&before)));
     let was = match guarded::change(&scale, context, &context.begin()?, before.clone()) {
         Ok(Change::Made(was)) => was,
         Ok(Change::Held(now)) => {
@@ -86,7 +87,7 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
 
 /// After a crash in the middle of `scale_deployment`.
 pub fn observe(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, Ended> {
-    let scale = Scale::of(it, None);
+    let scale = Scale::of(it, context.policy, None);
     deployment::observe(
         scale.named,
         context,
@@ -98,6 +99,7 @@ pub fn observe(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
 /// One deployment whose number of replicas changes.
 struct Scale<'a> {
     it: &'a ScaleDeployment,
+    policy: &'a Policy,
     named: Named<'a>,
     uid: Option<&'a str>,
     /// The resource that was written.
@@ -105,13 +107,14 @@ struct Scale<'a> {
 }
 
 impl<'a> Scale<'a> {
-    fn of(it: &'a ScaleDeployment, uid: Option<&'a str>) -> Self {
+    fn of(it: &'a ScaleDeployment, policy: &'a Policy, uid: Option<&'a str>) -> Self {
         let named = Named {
             namespace: &it.namespace,
             name: &it.name,
         };
         Self {
             it,
+            policy,
             named,
             uid,
             via: Cell::new(SCALE),
@@ -188,6 +191,10 @@ impl Guarded for Scale<'_> {
             let message = format!("{}: expected {expected} replicas, it has {now}", self.named);
             return Err(Ended::precondition(message));
         }
+        let way = self
+            .policy
+            .check_way(u32::try_from(now).unwrap_or_default(), self.it.replicas);
+        way.map_err(|denial| Ended::denied(&denial))?;
         Ok(Some(json!({
             "metadata": {"resourceVersion": version(deployment)},
             "spec": {"replicas": self.it.replicas},
@@ -215,9 +222,11 @@ impl Guarded for Scale<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::actions::action::{Action, ActionKind};
-    use crate::actions::outcome::Reason;
+    use crate::actions::outcome::{Reason, Status};
 
     fn params(value: Value) -> ScaleDeployment {
         let Value::Object(params) = value else {
@@ -286,10 +295,39 @@ mod tests {
             value["namespace"] = "shop".into();
             value["name"] = "web".into();
             let it = params(value.clone());
-            let need = Scale::of(&it, None)
+            let policy = Policy::default();
+            let need = Scale::of(&it, &policy, None)
                 .need(&deployment)
                 .map_err(|ended| ended.reason);
             assert_eq!(need, expected, "{now} {value}");
+        }
+    }
+
+    #[test]
+    fn no_further_at_once_than_the_policy_allows() {
+        let policy = Policy {
+            max_replicas_change: NonZeroU32::new(3),
+            ..Policy::default()
+        };
+        for (now, asked, is_allowed) in [
+            (json!(2), 5, true),
+            (json!(2), 6, false),
+            (json!(9), 5, false),
+            (Value::Null, 4, true),
+            (Value::Null, 5, false),
+            // There already, however far that was.
+            (json!(50), 50, true),
+        ] {
+            let deployment = serde_json::from_value(json!({
+                "metadata": {"name": "web", "resourceVersion": "7"},
+                "spec": {"replicas": now, "selector": {}, "template": {}},
+            }))
+            .unwrap();
+            let it = params(json!({"namespace": "shop", "name": "web", "replicas": asked}));
+            let need = Scale::of(&it, &policy, None).need(&deployment);
+            let reason = need.err().map(|ended| (ended.status, ended.reason));
+            let denied = Some((Status::Rejected, Some(Reason::PolicyDenied)));
+            assert_eq!(reason, denied.filter(|_| !is_allowed), "{now} to {asked}");
         }
     }
 }
