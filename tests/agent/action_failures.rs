@@ -257,6 +257,42 @@ fn who_changes_it_again_is_named() {
 }
 
 #[test]
+fn who_restores_what_has_taken_effect_is_named() {
+    let mut world = World::start();
+    world.cluster.deploy("web", 2);
+    let marked = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/web"}}});
+    world.cluster.api().patch(&world.path_of("web"), &marked);
+    let issue = |world: &World, replicas: u32| {
+        let params = world.params("web", json!({"replicas": replicas}));
+        let id = world.issue(NewAction::new("scale_deployment", params)).id;
+        let complete = format!("Action {id}: complete; whether it stays so");
+        world.agent.logged(&complete);
+        id
+    };
+    let id = issue(&world, 3);
+    world
+        .cluster
+        .api()
+        .patch(&world.path_of("web"), &json!({"spec": {"replicas": 2}}));
+    let result = world.result(&id);
+    assert_eq!(result["status"], "failed", "{result:#}");
+    assert_eq!(result["details"]["reverted_by"], "test");
+    assert_eq!(result["details"]["after"]["replicas"], 2);
+    let warning = result["details"]["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("Argo CD keeps"), "{warning}");
+
+    // What has taken effect is no less so for an agent that is told to stop before it has looked long enough.
+    let id = issue(&world, 1);
+    world.agent.stop();
+    let result = world
+        .backend
+        .result(&id)
+        .expect("a result is delivered at the stop");
+    assert_eq!(result["status"], "succeeded", "{result:#}");
+    world.backend.assert_no_violations();
+}
+
+#[test]
 fn without_the_right_to_leave_events_actions_go_on() {
     let Some(world) = fragile() else { return };
     world.cluster.simulated().unwrap().deny("create", "events");

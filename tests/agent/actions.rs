@@ -281,11 +281,13 @@ fn an_image_is_set_and_rolled_out() {
         .api()
         .patch(&world.path_of("web"), &json!({"spec": {"paused": true}}));
     let paused = world.ends("partial", "set_image", image("sidecar", new, None));
-    assert!(
-        paused["message"].as_str().unwrap().contains("paused"),
-        "{paused:#}"
-    );
+    let is_said = |it: &Value| it.as_str().unwrap_or_default().contains("paused");
+    assert!(is_said(&paused["message"]), "{paused:#}");
+    assert!(is_said(&paused["details"]["warnings"][0]), "{paused:#}");
     assert_eq!(images(), [old, new]);
+    // It is asked for, and no pod has it.
+    let again = world.ends("noop", "set_image", image("sidecar", new, None));
+    assert!(is_said(&again["message"]), "{again:#}");
     world.end();
 }
 

@@ -6,11 +6,11 @@
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use super::deployment::keeper::Keeper;
 use super::deployment::written::Written;
 use super::deployment::{self, Named, state, uid, version};
 use super::guarded::{self, Change, Guarded};
-use super::rollout;
-use crate::actions::outcome::Status;
+use super::rollout::{self, Aim};
 use crate::actions::params::SetImage;
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::{PatchType, Writes};
@@ -28,7 +28,8 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
             .with("before", image.state(&before))
             .with("after", image.state(after))
     };
-    let held = |message, now: &Deployment| about(deployment::noop(message, now), now);
+    let held =
+        |message, now: &Deployment| about(deployment::noop(message, now, Aim::Template), now);
     let patch = image.need(&before).map_err(|ended| about(ended, &before))?;
     let Some(patch) = patch else {
         return Ok(held(
@@ -36,13 +37,8 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
             &before,
         ));
     };
-    let warned = |ended: Ended| match deployment::keeper(&before.metadata) {
-        Some(keeper) => {
-            let warning = format!("{keeper} keeps this deployment and may restore its image");
-            ended.with("warnings", vec![warning])
-        }
-        None => ended,
-    };
+    let warnings = image.warnings(&before);
+    let warned = |ended: Ended| deployment::warned(ended, &warnings);
     if context.dry_run {
         let message = format!("{image} would be given the image {}", it.image);
         let plan = json!({"patch": patch, "before": image.state(&before)});
@@ -67,6 +63,7 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
     let written = Written {
         named: image.named,
         before: &was,
+        aim: Aim::Template,
         what: format!(
             "changed the image of {image} from {previous} to {}",
             it.image
@@ -77,14 +74,6 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
             it.container
         ),
     };
-    if rollout::is_paused(&was) {
-        let message = format!(
-            "{}, but it is paused: nothing is rolled out until it is resumed",
-            written.what
-        );
-        let ended = written.about(Ended::new(Status::Partial, None, message));
-        return Ok(warned(ended));
-    }
     let ended = written.converge(context, |now| image.holds(now));
     ended.map(warned).map_err(warned)
 }
@@ -93,7 +82,9 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
 pub fn observe(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
     let image = Image::of(it, None);
     let wish = format!("the image {} in container {}", it.image, it.container);
-    deployment::observe(image.named, context, &wish, |now| image.holds(now))
+    deployment::observe(image.named, context, &wish, Aim::Template, |now| {
+        image.holds(now)
+    })
 }
 
 /// One container whose image changes.
@@ -135,6 +126,20 @@ impl<'a> Image<'a> {
         let mut state = state(deployment);
         state["image"] = json!(self.current(deployment));
         state
+    }
+
+    /// What the sender should know of a deployment whose image may be set.
+    fn warnings(&self, deployment: &Deployment) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if rollout::is_paused(deployment) {
+            warnings.push(format!(
+                "{} is paused: nothing is rolled out until it is resumed",
+                self.named
+            ));
+        }
+        let keeper = Keeper::of(&deployment.metadata);
+        warnings.extend(keeper.map(|it| it.warning("image")));
+        warnings
     }
 
     fn no_such_container(&self, deployment: &Deployment) -> Ended {

@@ -8,6 +8,15 @@ use crate::kube::objects::{Deployment, DeploymentCondition};
 /// The reason of a deployment's Progressing condition when `progressDeadlineSeconds` are over.
 const DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
 
+/// What a change is to bring about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// Another number of pods, of whatever template: a paused deployment has it too.
+    Replicas,
+    /// Pods of the present template and no others.
+    Template,
+}
+
 /// How far a rollout is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rollout {
@@ -15,6 +24,8 @@ pub enum Rollout {
     Complete,
     /// What is waited for.
     Waiting(String),
+    /// What is not done, and will not be before the deployment is resumed.
+    Paused(String),
     /// The deployment controller has given up; its reason and message.
     Stuck(String),
 }
@@ -46,12 +57,21 @@ fn stuck(deployment: &Deployment) -> Option<&DeploymentCondition> {
     })
 }
 
-/// How far the rollout of `deployment` is.
+/// Why the pods that are missing cannot be made, such as a quota that is used up; none where they can.
+pub fn failure(deployment: &Deployment) -> Option<String> {
+    let status = deployment.status.as_ref()?;
+    let mut conditions = status.conditions.iter().flatten();
+    let found = conditions.find(|it| it.type_ == "ReplicaFailure" && it.status == "True")?;
+    let text = |it: &Option<String>| it.clone().unwrap_or_default();
+    Some(format!("{}: {}", text(&found.reason), text(&found.message)))
+}
+
+/// How far the rollout of `deployment` is, towards `aim`.
 ///
 /// `stuck_before` is [`stuck_since`] as it was before the change that is rolled out: the controller leaves the verdict
 /// on the last rollout standing until it has made the first step of the next one. A paused deployment changes its
 /// number of replicas, but not their template.
-pub fn of(deployment: &Deployment, stuck_before: Option<&Time>) -> Rollout {
+pub fn of(deployment: &Deployment, aim: Aim, stuck_before: Option<&Time>) -> Rollout {
     let status = deployment.status.clone().unwrap_or_default();
     let generation = deployment.metadata.generation.unwrap_or_default();
     if status.observed_generation.unwrap_or_default() < generation {
@@ -66,7 +86,8 @@ pub fn of(deployment: &Deployment, stuck_before: Option<&Time>) -> Rollout {
         count(status.updated_replicas),
         count(status.available_replicas),
     );
-    let is_rolling = !is_paused(deployment);
+    let is_paused = is_paused(deployment);
+    let is_rolling = aim == Aim::Template || !is_paused;
     let awaited = if is_rolling && updated < wanted {
         format!("{updated} of {wanted} replicas have the present template")
     } else if replicas > wanted || is_rolling && replicas > updated {
@@ -84,6 +105,9 @@ pub fn of(deployment: &Deployment, stuck_before: Option<&Time>) -> Rollout {
     } else {
         return Rollout::Complete;
     };
+    if is_paused && aim == Aim::Template {
+        return Rollout::Paused(awaited);
+    }
     match stuck(deployment) {
         Some(it) if it.last_update_time.as_ref() != stuck_before => {
             let message = it.message.as_deref().unwrap_or_default();
@@ -173,7 +197,11 @@ mod tests {
             ),
         ];
         for (spec, counts, awaited) in cases {
-            let rollout = of(&deployment(spec.clone(), counted(counts)), None);
+            let rollout = of(
+                &deployment(spec.clone(), counted(counts)),
+                Aim::Replicas,
+                None,
+            );
             let expected = match awaited {
                 "" => Rollout::Complete,
                 awaited => Rollout::Waiting(awaited.to_owned()),
@@ -183,11 +211,67 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_holds_a_template_up_and_replicas_not() {
+        // replicas, updated, available: what each aim says of them, of 3 that are wanted.
+        let waiting = |text: &str| Rollout::Waiting(text.to_owned());
+        let paused = |text: &str| Rollout::Paused(text.to_owned());
+        let cases = [
+            ([3, 3, 3], Rollout::Complete, Rollout::Complete),
+            (
+                [3, 1, 3],
+                Rollout::Complete,
+                paused("1 of 3 replicas have the present template"),
+            ),
+            (
+                [3, 0, 3],
+                Rollout::Complete,
+                paused("0 of 3 replicas have the present template"),
+            ),
+            (
+                [4, 3, 3],
+                waiting("1 replicas are still to end"),
+                paused("1 replicas are still to end"),
+            ),
+        ];
+        for (counts, replicas, template) in cases {
+            let it = deployment(json!({"replicas": 3, "paused": true}), counted(counts));
+            assert_eq!(of(&it, Aim::Replicas, None), replicas, "{counts:?}");
+            assert_eq!(of(&it, Aim::Template, None), template, "{counts:?}");
+        }
+        // Not before the controller has seen the change: what it says is about the state before.
+        let mut status = counted([3, 1, 3]);
+        status["observedGeneration"] = 3.into();
+        let it = deployment(json!({"replicas": 3, "paused": true}), status);
+        let rollout = of(&it, Aim::Template, None);
+        assert!(matches!(rollout, Rollout::Waiting(_)), "{rollout:?}");
+    }
+
+    #[test]
+    fn pods_that_cannot_be_made_are_explained() {
+        let with = |status: &str| {
+            let condition = json!({
+                "type": "ReplicaFailure", "status": status, "reason": "FailedCreate",
+                "message": "pods \"web-1\" is forbidden: exceeded quota: pods",
+            });
+            let conditions = json!([{"type": "Available", "status": "True"}, condition]);
+            failure(&deployment(json!({}), json!({"conditions": conditions})))
+        };
+        let expected = "FailedCreate: pods \"web-1\" is forbidden: exceeded quota: pods";
+        assert_eq!(with("True").as_deref(), Some(expected));
+        assert_eq!(with("False"), None);
+        assert_eq!(failure(&deployment(json!({}), json!({}))), None);
+    }
+
+    #[test]
     fn numbers_of_an_earlier_generation_say_nothing() {
         for observed in [json!(3), Value::Null] {
             let mut status = counted([2, 2, 2]);
             status["observedGeneration"] = observed;
-            let rollout = of(&deployment(json!({"replicas": 2}), status), None);
+            let rollout = of(
+                &deployment(json!({"replicas": 2}), status),
+                Aim::Replicas,
+                None,
+            );
             assert!(matches!(rollout, Rollout::Waiting(_)), "{rollout:?}");
         }
     }
@@ -207,18 +291,24 @@ mod tests {
         let since = stuck_since(&given_up);
         assert!(since.is_some());
         let text = "ProgressDeadlineExceeded: it has timed out (1 of 2 replicas have the present template)";
-        assert_eq!(of(&given_up, None), Rollout::Stuck(text.to_owned()));
+        assert_eq!(
+            of(&given_up, Aim::Template, None),
+            Rollout::Stuck(text.to_owned())
+        );
         // The same verdict stood there before the change.
-        assert!(matches!(of(&given_up, since.as_ref()), Rollout::Waiting(_)));
+        assert!(matches!(
+            of(&given_up, Aim::Template, since.as_ref()),
+            Rollout::Waiting(_)
+        ));
         // It has come to its end after all.
         assert_eq!(
-            of(&with(condition.clone(), [2, 2, 2]), None),
+            of(&with(condition.clone(), [2, 2, 2]), Aim::Template, None),
             Rollout::Complete
         );
         let mut other = condition.clone();
         other["reason"] = "ReplicaSetCreateError".into();
         assert!(matches!(
-            of(&with(other, [3, 1, 2]), None),
+            of(&with(other, [3, 1, 2]), Aim::Template, None),
             Rollout::Waiting(_)
         ));
         let mut going = condition;

@@ -7,10 +7,11 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::autoscaler::{self, Autoscaler};
+use super::deployment::keeper::Keeper;
 use super::deployment::written::Written;
 use super::deployment::{self, Named, state, uid, version};
 use super::guarded::{self, Change, Guarded};
-use super::rollout;
+use super::rollout::{self, Aim};
 use crate::actions::params::ScaleDeployment;
 use crate::actions::policy::Policy;
 use crate::actuator::context::Context;
@@ -29,7 +30,8 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
             .with("before", state(&before))
             .with("after", state(after))
     };
-    let held = |message, now: &Deployment| about(deployment::noop(message, now), now);
+    let held =
+        |message, now: &Deployment| about(deployment::noop(message, now, Aim::Replicas), now);
     let patch = scale.need(&before).map_err(|ended| about(ended, &before))?;
     let Some(patch) = patch else {
         return Ok(held(
@@ -40,10 +42,7 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
     let warnings = scale
         .warnings(&before, context)
         .map_err(|ended| about(ended, &before))?;
-    let warned = |ended: Ended| match warnings.as_slice() {
-        [] => ended,
-        warnings => ended.with("warnings", warnings),
-    };
+    let warned = |ended: Ended| deployment::warned(ended, &warnings);
     if context.dry_run {
         let change = format!("from {} to {}", rollout::wanted(&before), it.replicas);
         let message = format!("{} would be scaled {change}", scale.named);
@@ -72,6 +71,7 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
     let written = Written {
         named: scale.named,
         before: &was,
+        aim: Aim::Replicas,
         what: format!(
             "scaled {} from {} to {}",
             scale.named,
@@ -92,6 +92,7 @@ pub fn observe(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
         scale.named,
         context,
         &format!("{} replicas", it.replicas),
+        Aim::Replicas,
         |now| scale.holds(now),
     )
 }
@@ -157,10 +158,8 @@ impl<'a> Scale<'a> {
                 );
             }
         }
-        let keeper = deployment::keeper(&deployment.metadata);
-        warnings.extend(
-            keeper.map(|it| format!("{it} keeps this deployment and may restore its replicas")),
-        );
+        let keeper = Keeper::of(&deployment.metadata);
+        warnings.extend(keeper.map(|it| it.warning("replicas")));
         Ok(warnings)
     }
 }

@@ -1,15 +1,17 @@
 //! A change that was written: the wait until it has taken effect, and what may come in between.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
-use super::{Named, state, uid};
+use super::keeper::Keeper;
+use super::managers::writer;
+use super::{Named, paused, state, uid};
 use crate::actions::outcome::{Reason, Status};
 use crate::actuator::context::Context;
-use crate::actuator::context::writes::FIELD_MANAGER;
 use crate::actuator::ended::Ended;
 use crate::actuator::execute::guarded;
-use crate::actuator::execute::rollout::{self, Rollout};
+use crate::actuator::execute::rollout::{self, Aim, Rollout};
 use crate::kube::objects::Deployment;
 
 /// A change of a deployment that was written, and is now to take effect.
@@ -18,6 +20,8 @@ pub struct Written<'a> {
     pub named: Named<'a>,
     /// As it was before the write.
     pub before: &'a Deployment,
+    /// What it is to bring about.
+    pub aim: Aim,
     /// A sentence of what was written: "scaled deployment shop/web from 2 to 5".
     pub what: String,
     /// The same for `details`.
@@ -27,28 +31,47 @@ pub struct Written<'a> {
 }
 
 impl Written<'_> {
-    /// Waits until the change, which is there while `holds`, has taken effect: until the action's deadline.
+    /// Waits until the change, which is there while `holds`, has taken effect and stays: until the action's deadline.
+    ///
+    /// It stays if it is seen in two looks, or for as long as whoever keeps the deployment may need to restore what he
+    /// holds elsewhere.
     pub fn converge(
         &self,
         context: &Context<'_>,
         holds: impl Fn(&Deployment) -> bool,
     ) -> Result<Ended, Ended> {
-        let before = rollout::stuck_since(self.before);
+        let stuck_before = rollout::stuck_since(self.before);
+        let keeper = Keeper::of(&self.before.metadata);
+        let settles = keeper.map_or(Duration::ZERO, |it| it.settles());
         let mut last: Option<(Deployment, Rollout)> = None;
+        let mut complete_since: Option<Instant> = None;
         let found = guarded::until(context, context.deadline, || {
             let now = self.named.read(context, Some(uid(self.before)))?;
             if !holds(&now) {
                 return Ok(Some(self.undone(&now)));
             }
-            let rollout = rollout::of(&now, before.as_ref());
+            let rollout = rollout::of(&now, self.aim, stuck_before.as_ref());
+            let is_news = last.as_ref().is_none_or(|(_, it)| *it != rollout);
+            if rollout != Rollout::Complete {
+                complete_since = None;
+            }
             let ended = match &rollout {
-                Rollout::Complete => Some(Ended::succeeded(self.what.clone())),
-                Rollout::Stuck(why) => Some(self.failed(
-                    Some(Reason::TimedOut),
-                    &format!("its rollout failed: {why}"),
-                )),
+                Rollout::Complete => match complete_since {
+                    Some(since) if since.elapsed() >= settles => Some(self.done()),
+                    Some(_) => None,
+                    None => {
+                        complete_since = Some(Instant::now());
+                        progress(context, &now, "complete; whether it stays so is looked at");
+                        None
+                    }
+                },
+                Rollout::Stuck(why) => {
+                    let why = format!("its rollout failed: {why}{}", because(&now));
+                    Some(self.failed(Some(Reason::TimedOut), &why))
+                }
+                Rollout::Paused(why) => Some(self.partial(None, &paused(why))),
                 Rollout::Waiting(awaited) => {
-                    if last.as_ref().is_none_or(|(_, it)| *it != rollout) {
+                    if is_news {
                         progress(context, &now, awaited);
                     }
                     None
@@ -58,25 +81,29 @@ impl Written<'_> {
             last = Some((now, rollout));
             Ok(found)
         });
+        let cut_short = match found {
+            Ok(Some(ended)) => return Ok(self.about(ended)),
+            Ok(None) => None,
+            Err(ended) => Some(ended),
+        };
         let seen = |ended: Ended| match &last {
             Some((now, _)) => ended.with("after", state(now)),
             None => ended,
         };
+        // It has taken effect; only the look whether it stays was cut short.
+        if complete_since.is_some() {
+            return Ok(self.about(seen(self.done())));
+        }
         let awaited = match &last {
-            Some((_, Rollout::Waiting(awaited))) => awaited,
-            _ => "its state was not seen",
+            Some((now, Rollout::Waiting(awaited))) => format!("{awaited}{}", because(now)),
+            _ => "its state was not seen".to_owned(),
         };
-        match found {
-            Ok(Some(ended)) => Ok(self.about(ended)),
-            Ok(None) => {
-                let message = format!(
-                    "{}, but it has not come to its end in time: {awaited}",
-                    self.what
-                );
-                let ended = Ended::new(Status::Partial, Some(Reason::TimedOut), message);
-                Ok(self.about(seen(ended)))
+        match cut_short {
+            None => {
+                let why = format!("it has not come to its end in time: {awaited}");
+                Ok(self.about(seen(self.partial(Some(Reason::TimedOut), &why))))
             }
-            Err(mut ended) => {
+            Some(mut ended) => {
                 ended.message = match ended.reason {
                     Some(Reason::Shutdown) => format!(
                         "{}; {} before it came to its end: {awaited}",
@@ -105,23 +132,22 @@ impl Written<'_> {
             .with("after", state(now))
     }
 
+    fn done(&self) -> Ended {
+        Ended::succeeded(self.what.clone())
+    }
+
+    fn partial(&self, reason: Option<Reason>, why: &str) -> Ended {
+        Ended::new(Status::Partial, reason, format!("{}, but {why}", self.what))
+    }
+
     fn failed(&self, reason: Option<Reason>, why: &str) -> Ended {
         Ended::new(Status::Failed, reason, format!("{}, but {why}", self.what))
     }
 }
 
-/// Who last wrote a field, by the pointer to it in `managedFields`; none where that is not known or was us.
-fn writer(metadata: &ObjectMeta, pointer: &str) -> Option<String> {
-    let entries = metadata.managed_fields.iter().flatten();
-    let owners = entries.filter(|it| {
-        let fields = it.fields_v1.as_ref();
-        fields.is_some_and(|it| it.0.pointer(pointer).is_some())
-    });
-    let names = owners.filter_map(|it| it.manager.as_deref());
-    names
-        .filter(|&it| it != FIELD_MANAGER)
-        .map(str::to_owned)
-        .next()
+/// What stands in the way of the pods that are missing, if the deployment's controller knows of anything.
+fn because(now: &Deployment) -> String {
+    rollout::failure(now).map_or_else(String::new, |it| format!("; {it}"))
 }
 
 fn progress(context: &Context<'_>, now: &Deployment, awaited: &str) {
@@ -133,31 +159,4 @@ fn progress(context: &Context<'_>, now: &Deployment, awaited: &str) {
     context
         .record
         .progress(awaited, count(available), count(rollout::wanted(now)));
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn who_wrote_a_field() {
-        let entry = |manager: &str, fields: Value| json!({"manager": manager, "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": fields});
-        let metadata: ObjectMeta = serde_json::from_value(json!({"managedFields": [
-            entry("kubectl", json!({"f:spec": {"f:paused": {}}})),
-            entry(FIELD_MANAGER, json!({"f:spec": {"f:replicas": {}}})),
-            entry("hpa", json!({"f:spec": {"f:replicas": {}}})),
-        ]}))
-        .unwrap();
-        assert_eq!(
-            writer(&metadata, "/f:spec/f:replicas").as_deref(),
-            Some("hpa")
-        );
-        assert_eq!(
-            writer(&metadata, "/f:spec/f:paused").as_deref(),
-            Some("kubectl")
-        );
-        assert_eq!(writer(&metadata, "/f:spec/f:strategy"), None);
-    }
 }
