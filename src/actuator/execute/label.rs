@@ -9,6 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::deployment::keeper::Keeper;
+use super::deployment::{self, managers};
 use super::guarded::{self, Change, Guarded};
 use super::pod_labels;
 use crate::actions::names::{LabelKey, LabelValue};
@@ -86,6 +88,8 @@ pub fn execute(it: &LabelResource, context: &Context<'_>) -> Result<Ended, Ended
         let message = format!("{} had these labels already", it.object);
         return Ok(about(Ended::noop(message), &before));
     }
+    let warnings = warnings(it.object.kind(), &before);
+    let about = |ended: Ended, after: &Labelled| deployment::warned(about(ended, after), &warnings);
     if it.object.kind() == ObjectKind::Pod {
         pod_labels::check(&before.metadata, &it.object, &missing, context)
             .map_err(|ended| about(ended, &before))?;
@@ -100,15 +104,36 @@ pub fn execute(it: &LabelResource, context: &Context<'_>) -> Result<Ended, Ended
         uid: Some(before.uid()),
         ..label
     };
-    if let Change::Held(after) =
-        guarded::change(&label, context, &context.begin()?, before.clone())?
-    {
-        let message = format!("{} was given these labels at the same time", it.object);
-        return Ok(about(Ended::noop(message), &after));
+    match guarded::change(&label, context, &context.begin()?, before.clone()) {
+        Ok(Change::Made(_)) => (),
+        Ok(Change::Held(after)) => {
+            let message = format!("{} was given these labels at the same time", it.object);
+            return Ok(about(Ended::noop(message), &after));
+        }
+        Err(ended) => {
+            let ended = ended
+                .with("uid", before.uid())
+                .with("before", before.state(&it.labels));
+            return Err(deployment::warned(ended, &warnings));
+        }
     }
-    let after = label.see(context).map_err(|ended| about(ended, &before))?;
+    let mut last = before.clone();
+    let seen = label.see(context, &mut last);
     let message = format!("changed {} labels of {}", missing.len(), it.object);
-    Ok(about(Ended::succeeded(message), &after))
+    let ended = seen.map(|()| Ended::succeeded(message));
+    ended
+        .map(|it| about(it, &last))
+        .map_err(|it| about(it, &last))
+}
+
+/// What the sender should know before labels of an object change. A pod has an owner always, and a node nobody who
+/// restores its labels.
+fn warnings(kind: ObjectKind, object: &Labelled) -> Vec<String> {
+    let keeper = match kind {
+        ObjectKind::Deployment | ObjectKind::Namespace => Keeper::of(&object.metadata),
+        ObjectKind::Pod | ObjectKind::Node => None,
+    };
+    keeper.iter().map(|it| it.warning("labels")).collect()
 }
 
 /// After a crash in the middle of `label_resource`.
@@ -143,18 +168,27 @@ struct Label<'a> {
 }
 
 impl Label<'_> {
-    /// Reads the object until it shows what was written.
-    fn see(&self, context: &Context<'_>) -> Result<Labelled, Ended> {
-        let holds = |it: &Labelled| it.missing(self.labels).is_empty();
-        let look = || Ok(Some(self.read(context)?).filter(holds));
+    /// Reads the object until it shows what was written; `last` is what was read last.
+    fn see(&self, context: &Context<'_>, last: &mut Labelled) -> Result<(), Ended> {
+        let look = || {
+            *last = self.read(context)?;
+            Ok(last.missing(self.labels).is_empty().then_some(()))
+        };
         let seen = guarded::until(context, Instant::now() + SEEN_WITHIN, look);
-        seen.map_err(Ended::after_write)?.ok_or_else(|| {
-            let message = format!(
-                "wrote the labels of {}, but they do not stay so: somebody changed them again",
-                self.object
-            );
-            Ended::new(Status::Failed, Some(Reason::TimedOut), message)
-        })
+        seen.map_err(Ended::after_write)?
+            .ok_or_else(|| self.undone(last))
+    }
+
+    fn undone(&self, now: &Labelled) -> Ended {
+        let missing = now.missing(self.labels);
+        let mut pointers = missing.keys().map(|key| managers::label(key.as_str()));
+        let by = pointers.find_map(|it| managers::writer(&now.metadata, &it));
+        let message = format!(
+            "wrote the labels of {}, but they do not stay so: {} changed them again",
+            self.object,
+            by.as_deref().unwrap_or("somebody")
+        );
+        Ended::new(Status::Failed, Some(Reason::TimedOut), message).with("reverted_by", by)
     }
 }
 
@@ -273,5 +307,32 @@ mod tests {
             value["labels"] = json!({"a": "b"});
             assert_eq!(place(&params(value).object).0, path);
         }
+    }
+
+    #[test]
+    fn who_changes_a_label_again_is_named_and_who_keeps_the_object_too() {
+        let object: Labelled = serde_json::from_value(json!({"metadata": {
+            "labels": {"example.com/team": "b", "app.kubernetes.io/managed-by": "Helm"},
+            "managedFields": [{
+                "manager": "kubectl-label", "operation": "Update", "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:metadata": {"f:labels": {"f:example.com/team": {}}}},
+            }],
+        }}))
+        .unwrap();
+        let it = params(json!({"kind": "namespace", "name": "shop", "labels": {
+            "example.com/gone": "1", "example.com/team": "a",
+        }}));
+        let label = Label {
+            object: &it.object,
+            labels: &it.labels,
+            uid: None,
+        };
+        let ended = label.undone(&object);
+        assert_eq!(ended.status, Status::Failed);
+        assert_eq!(ended.details["reverted_by"], "kubectl-label");
+        let expected =
+            ["Helm keeps this object: its next upgrade may restore its labels".to_owned()];
+        assert_eq!(warnings(ObjectKind::Namespace, &object), expected);
+        assert_eq!(warnings(ObjectKind::Pod, &object), [""; 0]);
     }
 }
