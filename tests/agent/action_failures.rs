@@ -37,6 +37,16 @@ fn a_rollout_that_does_not_come_to_its_end_is_no_success() {
         (&json!(2), &json!(0))
     );
 
+    let held_up = &late["details"]["pods"][0];
+    assert!(
+        held_up["why"].to_string().contains("Unschedulable"),
+        "{late:#}"
+    );
+    assert!(
+        late["message"].to_string().contains("Unschedulable"),
+        "{late:#}"
+    );
+
     settles("the first rollout has failed", || {
         let conditions = world.deployment("stuck-2")["status"]["conditions"].to_string();
         if conditions.contains("ProgressDeadlineExceeded") {

@@ -3,6 +3,7 @@
 
 pub mod keeper;
 pub mod managers;
+pub mod trouble;
 pub mod written;
 
 use std::time::{Duration, Instant};

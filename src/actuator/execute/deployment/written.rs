@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::keeper::Keeper;
 use super::managers::writer;
+use super::trouble::{self, Trouble};
 use super::{Named, paused, state, uid};
 use crate::actions::outcome::{Reason, Status};
 use crate::actuator::context::Context;
@@ -42,9 +43,8 @@ impl Written<'_> {
     ) -> Result<Ended, Ended> {
         let stuck_before = rollout::stuck_since(self.before);
         let keeper = Keeper::of(&self.before.metadata);
-        let settles = keeper.map_or(Duration::ZERO, |it| it.settles());
+        let mut effect = Effect::new(keeper.map_or(Duration::ZERO, |it| it.settles()));
         let mut last: Option<(Deployment, Rollout)> = None;
-        let mut complete_since: Option<Instant> = None;
         let found = guarded::until(context, context.deadline, || {
             let now = self.named.read(context, Some(uid(self.before)))?;
             if !holds(&now) {
@@ -52,23 +52,20 @@ impl Written<'_> {
             }
             let rollout = rollout::of(&now, self.aim, stuck_before.as_ref());
             let is_news = last.as_ref().is_none_or(|(_, it)| *it != rollout);
-            if rollout != Rollout::Complete {
-                complete_since = None;
-            }
+            let is_complete = rollout == Rollout::Complete;
+            let stays = effect.seen(is_complete, Instant::now());
             let ended = match &rollout {
-                Rollout::Complete => match complete_since {
-                    Some(since) if since.elapsed() >= settles => Some(self.done()),
-                    Some(_) => None,
-                    None => {
-                        complete_since = Some(Instant::now());
+                Rollout::Complete if stays => Some(self.done()),
+                Rollout::Complete => {
+                    if is_news {
                         progress(context, &now, "complete; whether it stays so is looked at");
-                        None
                     }
-                },
-                Rollout::Stuck(why) => {
-                    let why = format!("its rollout failed: {why}{}", because(&now));
-                    Some(self.failed(Some(Reason::TimedOut), &why))
+                    None
                 }
+                Rollout::Stuck(why) => Some(self.held_up(context, &now, |because| {
+                    let why = format!("its rollout failed: {why}{because}");
+                    self.failed(Some(Reason::TimedOut), &why)
+                })),
                 Rollout::Paused(why) => Some(self.partial(None, &paused(why))),
                 Rollout::Waiting(awaited) => {
                     if is_news {
@@ -91,17 +88,20 @@ impl Written<'_> {
             None => ended,
         };
         // It has taken effect; only the look whether it stays was cut short.
-        if complete_since.is_some() {
+        if effect.since.is_some() {
             return Ok(self.about(seen(self.done())));
         }
-        let awaited = match &last {
-            Some((now, Rollout::Waiting(awaited))) => format!("{awaited}{}", because(now)),
-            _ => "its state was not seen".to_owned(),
+        let (awaited, now) = match &last {
+            Some((now, Rollout::Waiting(awaited))) => (awaited.as_str(), now),
+            _ => ("its state was not seen", self.before),
         };
         match cut_short {
             None => {
-                let why = format!("it has not come to its end in time: {awaited}");
-                Ok(self.about(seen(self.partial(Some(Reason::TimedOut), &why))))
+                let ended = self.held_up(context, now, |because| {
+                    let why = format!("it has not come to its end in time: {awaited}{because}");
+                    self.partial(Some(Reason::TimedOut), &why)
+                });
+                Ok(self.about(seen(ended)))
             }
             Some(mut ended) => {
                 ended.message = match ended.reason {
@@ -132,6 +132,26 @@ impl Written<'_> {
             .with("after", state(now))
     }
 
+    /// The end of a rollout that is held up, made with what holds it up: as the deployment's controller says it, and
+    /// as its pods show it.
+    fn held_up(
+        &self,
+        context: &Context<'_>,
+        now: &Deployment,
+        end: impl Fn(&str) -> Ended,
+    ) -> Ended {
+        let troubles = trouble::look(self.named, context);
+        let failure = rollout::failure(now).into_iter();
+        let all = failure.chain(troubles.first().map(Trouble::to_string));
+        let because = all.fold(String::new(), |text, it| text + "; " + &it);
+        let ended = end(&because);
+        if troubles.is_empty() {
+            return ended;
+        }
+        let pods: Vec<_> = troubles.iter().map(Trouble::details).collect();
+        ended.with("pods", pods)
+    }
+
     fn done(&self) -> Ended {
         Ended::succeeded(self.what.clone())
     }
@@ -145,9 +165,31 @@ impl Written<'_> {
     }
 }
 
-/// What stands in the way of the pods that are missing, if the deployment's controller knows of anything.
-fn because(now: &Deployment) -> String {
-    rollout::failure(now).map_or_else(String::new, |it| format!("; {it}"))
+/// Whether a change that has taken effect stays.
+struct Effect {
+    /// For how long it must be seen; in two looks in any case.
+    settles: Duration,
+    /// Since when it is seen in every look.
+    since: Option<Instant>,
+}
+
+impl Effect {
+    fn new(settles: Duration) -> Self {
+        Self {
+            settles,
+            since: None,
+        }
+    }
+
+    /// Takes in what a look has shown; true if that is enough.
+    fn seen(&mut self, is_there: bool, now: Instant) -> bool {
+        match (self.since, is_there) {
+            (_, false) => self.since = None,
+            (None, true) => self.since = Some(now),
+            (Some(since), true) => return now.duration_since(since) >= self.settles,
+        }
+        false
+    }
 }
 
 fn progress(context: &Context<'_>, now: &Deployment, awaited: &str) {
@@ -159,4 +201,33 @@ fn progress(context: &Context<'_>, now: &Deployment, awaited: &str) {
     context
         .record
         .progress(awaited, count(available), count(rollout::wanted(now)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_effect_stays_if_it_is_seen_twice_and_for_long_enough() {
+        let began = Instant::now();
+        let at = |seconds| began + Duration::from_secs(seconds);
+        let mut effect = Effect::new(Duration::ZERO);
+        let looks = [(0, false, false), (1, true, false), (2, true, true)];
+        for (seconds, is_there, stays) in looks {
+            assert_eq!(effect.seen(is_there, at(seconds)), stays, "{seconds}");
+        }
+        let mut effect = Effect::new(Duration::from_secs(10));
+        let looks = [
+            (0, true, false),
+            (5, true, false),
+            // A pod has crashed: from the beginning.
+            (6, false, false),
+            (7, true, false),
+            (16, true, false),
+            (17, true, true),
+        ];
+        for (seconds, is_there, stays) in looks {
+            assert_eq!(effect.seen(is_there, at(seconds)), stays, "{seconds}");
+        }
+    }
 }
