@@ -7,16 +7,27 @@ use crate::actuator::context::writes::FIELD_MANAGER;
 
 /// Who last wrote a field, by the pointer to it; none where that is not known or was us.
 pub fn writer(metadata: &ObjectMeta, pointer: &str) -> Option<String> {
+    let mut names = writers(metadata, pointer).filter(|&it| it != FIELD_MANAGER);
+    names.next().map(str::to_owned)
+}
+
+/// Who has given a field that we have written another value, for a person. Where the field is ours alone, nobody wrote
+/// it after us: our own request was changed on its way in.
+pub fn changer(metadata: &ObjectMeta, pointer: &str) -> String {
+    match writer(metadata, pointer) {
+        Some(name) => name,
+        None if writers(metadata, pointer).next().is_some() => "an admission webhook".to_owned(),
+        None => "somebody".to_owned(),
+    }
+}
+
+fn writers<'a>(metadata: &'a ObjectMeta, pointer: &'a str) -> impl Iterator<Item = &'a str> {
     let entries = metadata.managed_fields.iter().flatten();
-    let owners = entries.filter(|it| {
+    let owners = entries.filter(move |it| {
         let fields = it.fields_v1.as_ref();
         fields.is_some_and(|it| it.0.pointer(pointer).is_some())
     });
-    let names = owners.filter_map(|it| it.manager.as_deref());
-    names
-        .filter(|&it| it != FIELD_MANAGER)
-        .map(str::to_owned)
-        .next()
+    owners.filter_map(|it| it.manager.as_deref())
 }
 
 /// Whether a manager of that name wrote anything that still stands.
@@ -44,6 +55,7 @@ mod tests {
             entry("kubectl", json!({"f:spec": {"f:paused": {}}, "f:metadata": {"f:labels": {"f:example.com/team": {}}}})),
             entry(FIELD_MANAGER, json!({"f:spec": {"f:replicas": {}}})),
             entry("hpa", json!({"f:spec": {"f:replicas": {}}})),
+            entry(FIELD_MANAGER, json!({"f:spec": {"f:template": {}}})),
         ]}))
         .unwrap();
         assert_eq!(
@@ -60,6 +72,12 @@ mod tests {
             Some("kubectl")
         );
         assert_eq!(writer(&metadata, &label("team")), None);
+        assert_eq!(changer(&metadata, "/f:spec/f:replicas"), "hpa");
+        assert_eq!(
+            changer(&metadata, "/f:spec/f:template"),
+            "an admission webhook"
+        );
+        assert_eq!(changer(&metadata, "/f:spec/f:strategy"), "somebody");
         assert!(has_written(&metadata, "hpa"));
         assert!(!has_written(&metadata, "argocd-controller"));
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::keeper::Keeper;
-use super::managers::writer;
+use super::managers::{changer, writer};
 use super::trouble::{self, Trouble};
 use super::{Named, paused, state, uid};
 use crate::actions::outcome::{Reason, Status};
@@ -126,7 +126,7 @@ impl Written<'_> {
 
     fn undone(&self, now: &Deployment) -> Ended {
         let by = writer(&now.metadata, &self.field);
-        let who = by.as_deref().unwrap_or("somebody");
+        let who = changer(&now.metadata, &self.field);
         self.failed(None, &format!("{who} has changed it again"))
             .with("reverted_by", by)
             .with("after", state(now))
