@@ -124,6 +124,9 @@ fn a_stop_amid_a_rollout_says_what_was_written_and_a_crash_is_looked_into() {
         "{result:#}"
     );
     assert_eq!(result["details"]["after"]["replicas"], 3);
+    let step = &result["details"]["steps"][0];
+    assert_eq!(step["written"]["replicas"], 3, "{result:#}");
+    assert_eq!(step["before"]["replicas"], 2);
 
     // The same, but the wanted state comes to hold while nobody looks.
     let crashed = scale(&world, 4);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::keeper::Keeper;
 use super::managers::{changer, writer};
@@ -34,6 +34,8 @@ pub struct Written<'a> {
 impl Written<'_> {
     /// Waits until the change, which is there while `holds`, has taken effect and stays: until the action's deadline.
     ///
+    /// What was there before is written down first: after a crash nothing else would know what to go back to.
+    ///
     /// It stays if it is seen in two looks, or for as long as whoever keeps the deployment may need to restore what he
     /// holds elsewhere.
     pub fn converge(
@@ -41,6 +43,9 @@ impl Written<'_> {
         context: &Context<'_>,
         holds: impl Fn(&Deployment) -> bool,
     ) -> Result<Ended, Ended> {
+        context
+            .record
+            .step(&json!({"written": self.change, "before": state(self.before)}));
         let stuck_before = rollout::stuck_since(self.before);
         let keeper = Keeper::of(&self.before.metadata);
         let mut effect = Effect::new(keeper.map_or(Duration::ZERO, |it| it.settles()));
