@@ -292,6 +292,34 @@ fn an_image_is_set_and_rolled_out() {
 }
 
 #[test]
+fn a_deployment_that_is_being_deleted_is_left_alone() {
+    let world = World::start();
+    world.cluster.deploy("web", 1);
+    let path = world.path_of("web");
+    let api = world.cluster.api();
+    let held_by =
+        |finalizers: Value| api.patch(&path, &json!({"metadata": {"finalizers": finalizers}}));
+    held_by(json!(["example.com/hold"]));
+    api.delete(&path);
+    let image = json!({"container": "main", "image": "registry.invalid/app:2"});
+    let scale = world.params("web", json!({"replicas": 2}));
+    world.refuses_all(
+        "precondition_failed",
+        vec![
+            ("it is being deleted", "scale_deployment", scale),
+            (
+                "it is being deleted",
+                "set_image",
+                world.params("web", image),
+            ),
+        ],
+    );
+    assert_eq!(world.writes(), [""; 0]);
+    held_by(Value::Null);
+    world.end();
+}
+
+#[test]
 fn labels_are_set_and_removed() {
     let _nodes = nodes();
     let world = World::start();
