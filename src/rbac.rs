@@ -79,7 +79,7 @@ pub const RULES: [Rule; 23] = [
         &["pods"],
         &["list", "watch"],
         &[Need::Base, EVICT, DRAIN],
-        "status, requests and owners of pods; which pods an eviction moves, and that they are gone",
+        "status, requests and owners of pods; which pods an eviction moves, and that they are gone; what holds up a rollout",
     ),
     read(
         "",

@@ -1,5 +1,7 @@
 //! Image references, by the grammar that every container runtime reads them with (distribution/reference).
 
+pub mod repository;
+
 use std::fmt;
 
 use serde::Serialize;
@@ -25,17 +27,22 @@ text_type!(
 const MAX_NAME_BYTES: usize = 255;
 
 fn is_reference(text: &str) -> bool {
+    let (name, tag, digest) = split(text);
+    is_name(name) && tag.is_none_or(is_tag) && digest.is_none_or(is_digest)
+}
+
+/// Name, tag and digest of a reference.
+fn split(text: &str) -> (&str, Option<&str>, Option<&str>) {
     let (text, digest) = match text.split_once('@') {
         Some((text, digest)) => (text, Some(digest)),
         None => (text, None),
     };
     // A colon behind the last slash begins the tag; one before it begins a port.
     let last = text.rfind('/').map_or(0, |slash| slash + 1);
-    let (name, tag) = match text[last..].split_once(':') {
-        Some((part, tag)) => (&text[..last + part.len()], Some(tag)),
-        None => (text, None),
-    };
-    is_name(name) && tag.is_none_or(is_tag) && digest.is_none_or(is_digest)
+    match text[last..].split_once(':') {
+        Some((part, tag)) => (&text[..last + part.len()], Some(tag), digest),
+        None => (text, None, digest),
+    }
 }
 
 fn is_name(name: &str) -> bool {

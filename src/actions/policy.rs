@@ -5,6 +5,8 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use super::action::{Action, ActionKind};
+use super::image::ImageReference;
+use super::image::repository::Registry;
 use super::names::LabelKey;
 use super::params::Labels;
 
@@ -22,6 +24,12 @@ pub struct Policy {
     pub min_replicas: u32,
     /// `MAX_REPLICAS`: no deployment is scaled above.
     pub max_replicas: u32,
+    /// `MAX_REPLICAS_CHANGE`: no deployment is scaled further at once, up or down; none for no bound.
+    pub max_replicas_change: Option<NonZeroU32>,
+    /// `ALLOWED_REGISTRIES`: what a container's image may be set to comes from there; none for no bound.
+    pub allowed_registries: Option<BTreeSet<Registry>>,
+    /// `REQUIRE_IMAGE_DIGEST`: what a container's image may be set to is pinned by its digest.
+    pub require_image_digest: bool,
     /// `MAX_CONCURRENT_DRAINS`: further ones wait.
     pub max_concurrent_drains: NonZeroU32,
 }
@@ -35,6 +43,9 @@ impl Default for Policy {
             protected_namespaces: ["kube-system".to_owned()].into(),
             min_replicas: 0,
             max_replicas: u32::MAX,
+            max_replicas_change: None,
+            allowed_registries: None,
+            require_image_digest: false,
             max_concurrent_drains: NonZeroU32::MIN,
         }
     }
@@ -72,6 +83,22 @@ pub enum Denial {
         /// The bound.
         max: u32,
     },
+    /// `MAX_REPLICAS_CHANGE` is less than the way from what the deployment has to what was asked for.
+    TooFar {
+        /// What it has.
+        now: u32,
+        /// What was asked for.
+        asked: u32,
+        /// The bound.
+        max: NonZeroU32,
+    },
+    /// `ALLOWED_REGISTRIES` does not hold the image's repository.
+    RegistryNotAllowed {
+        /// Where the image would be pulled from.
+        repository: String,
+    },
+    /// `REQUIRE_IMAGE_DIGEST` is set, and the image has none.
+    NotPinned(ImageReference),
     /// The label belongs to Kubernetes or to the tools around it.
     ProtectedLabel(LabelKey),
 }
@@ -89,6 +116,17 @@ impl fmt::Display for Denial {
             Self::TooManyReplicas { asked, max } => {
                 write!(f, "{asked} replicas are above MAX_REPLICAS {max}")
             }
+            Self::TooFar { now, asked, max } => write!(
+                f,
+                "from {now} to {asked} replicas is further than MAX_REPLICAS_CHANGE {max} at once"
+            ),
+            Self::RegistryNotAllowed { repository } => {
+                write!(f, "ALLOWED_REGISTRIES does not hold {repository}")
+            }
+            Self::NotPinned(image) => write!(
+                f,
+                "REQUIRE_IMAGE_DIGEST is set, and the image {image} has no digest (@sha256:...)"
+            ),
             Self::ProtectedLabel(key) => write!(f, "the label {key} has a protected prefix"),
         }
     }
@@ -103,6 +141,14 @@ impl Policy {
             Some(denial) => Decision::Deny(denial),
             None if self.dry_run || is_dry_run => Decision::DryRun,
             None => Decision::Run,
+        }
+    }
+
+    /// Judges what [`Policy::decide`] cannot know: how far a deployment that asks for `now` replicas would be scaled.
+    pub fn check_way(&self, now: u32, asked: u32) -> Result<(), Denial> {
+        match self.max_replicas_change {
+            Some(max) if now.abs_diff(asked) > max.get() => Err(Denial::TooFar { now, asked, max }),
+            _ => Ok(()),
         }
     }
 
@@ -134,12 +180,24 @@ impl Policy {
                     max: self.max_replicas,
                 })
             }
+            Action::SetImage(it) => self.image_denial(&it.image),
             Action::LabelResource(it) => {
                 let key = it.labels.keys().find(|key| is_protected_label(key))?;
                 Some(Denial::ProtectedLabel(key.clone()))
             }
             _ => None,
         }
+    }
+
+    fn image_denial(&self, image: &ImageReference) -> Option<Denial> {
+        let repository = image.repository();
+        let allowed = self.allowed_registries.as_ref();
+        if !allowed.is_none_or(|all| all.iter().any(|it| it.has(&repository))) {
+            let repository = repository.to_string();
+            return Some(Denial::RegistryNotAllowed { repository });
+        }
+        let is_loose = self.require_image_digest && !image.is_pinned();
+        is_loose.then(|| Denial::NotPinned(image.clone()))
     }
 }
 

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use super::reader::Reader;
 use super::value::switch;
 use crate::actions::action::ActionKind;
+use crate::actions::image::repository::Registry;
 use crate::actions::members::Text;
 use crate::actions::names::Namespace;
 use crate::actions::policy::Policy;
@@ -13,7 +14,8 @@ use crate::actions::policy::Policy;
 /// The policy and the bound of evictions a minute.
 #[derive(Debug)]
 pub struct PolicySettings {
-    /// DRY_RUN, ALLOWED_ACTIONS, PROTECTED_NAMESPACES, MIN_REPLICAS, MAX_REPLICAS, MAX_CONCURRENT_DRAINS.
+    /// DRY_RUN, ALLOWED_ACTIONS, PROTECTED_NAMESPACES, MIN_REPLICAS, MAX_REPLICAS, MAX_REPLICAS_CHANGE,
+    /// ALLOWED_REGISTRIES, REQUIRE_IMAGE_DIGEST, MAX_CONCURRENT_DRAINS.
     pub policy: Policy,
     /// MAX_EVICTIONS_PER_MINUTE; none for no bound.
     pub evictions_per_minute: Option<NonZeroU32>,
@@ -45,6 +47,15 @@ impl PolicySettings {
         );
         let min_replicas = reader.optional("MIN_REPLICAS", default.min_replicas, replicas);
         let max_replicas = reader.optional("MAX_REPLICAS", default.max_replicas, replicas);
+        let replicas_change = reader.optional("MAX_REPLICAS_CHANGE", None, |it| {
+            let n = it.parse::<NonZeroU32>().map(Some);
+            n.map_err(|_| "a whole number from 1 on".to_owned())
+        });
+        let registries = reader.optional("ALLOWED_REGISTRIES", default.allowed_registries, |it| {
+            registries(it).map(Some)
+        });
+        let require_digest =
+            reader.optional("REQUIRE_IMAGE_DIGEST", default.require_image_digest, switch);
         if let (Some(min), Some(max)) = (min_replicas, max_replicas)
             && min > max
         {
@@ -60,6 +71,9 @@ impl PolicySettings {
                 protected_namespaces: protected?,
                 min_replicas: min_replicas?,
                 max_replicas: max_replicas?,
+                max_replicas_change: replicas_change?,
+                allowed_registries: registries?,
+                require_image_digest: require_digest?,
                 max_concurrent_drains: drains?,
             },
             evictions_per_minute: evictions?,
@@ -92,6 +106,15 @@ fn namespaces(text: &str) -> Result<BTreeSet<String>, String> {
         .map(|it| Namespace::parse(it).map(|_| it.to_owned()))
         .collect();
     parsed.ok_or_else(|| "none, or names of namespaces separated by commas".to_owned())
+}
+
+/// There is no `none`: whoever wants no image set takes `set_image` out of ALLOWED_ACTIONS.
+fn registries(text: &str) -> Result<BTreeSet<Registry>, String> {
+    let parsed: Option<BTreeSet<_>> = words(text).map(Registry::parse).collect();
+    parsed.filter(|it| !it.is_empty()).ok_or_else(|| {
+        "registries as host[:port][/path] separated by commas (docker.io is the one of images without a host)"
+            .to_owned()
+    })
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

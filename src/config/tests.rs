@@ -1,5 +1,10 @@
+use std::num::NonZeroU32;
+
 use super::reader::testing::Fake;
 use super::*;
+use crate::actions::action::ActionKind;
+use crate::actions::image::repository::Registry;
+use crate::actions::policy::Policy;
 
 fn faults(environment: &Fake) -> Vec<String> {
     Config::read(environment)
@@ -23,6 +28,45 @@ fn the_defaults_are_those_of_the_documentation() {
         (LevelFilter::Info, Format::Text)
     );
     assert_eq!(config.kubernetes.server, "https://10.0.0.1:443");
+}
+
+#[test]
+fn a_policy_is_what_its_variables_say_and_by_default_bounds_little() {
+    let policy = |environment: &Fake| Config::read(environment).unwrap().policy.policy;
+    assert_eq!(policy(&Fake::complete()), Policy::default());
+    let environment = Fake::complete()
+        .with("DRY_RUN", "true")
+        .with("ALLOWED_ACTIONS", "set_image, drain_node")
+        .with("PROTECTED_NAMESPACES", "none")
+        .with("MIN_REPLICAS", "1")
+        .with("MAX_REPLICAS", "20")
+        .with("MAX_REPLICAS_CHANGE", "5")
+        .with("ALLOWED_REGISTRIES", "registry.example:5000, ghcr.io/team")
+        .with("REQUIRE_IMAGE_DIGEST", "true")
+        .with("MAX_CONCURRENT_DRAINS", "2");
+    let registries = ["registry.example:5000", "ghcr.io/team"];
+    let expected = Policy {
+        dry_run: true,
+        allowed_actions: [ActionKind::SetImage, ActionKind::DrainNode].into(),
+        protected_namespaces: [].into(),
+        min_replicas: 1,
+        max_replicas: 20,
+        max_replicas_change: NonZeroU32::new(5),
+        allowed_registries: Some(registries.map(|it| Registry::parse(it).unwrap()).into()),
+        require_image_digest: true,
+        max_concurrent_drains: NonZeroU32::new(2).unwrap(),
+    };
+    assert_eq!(policy(&environment), expected);
+    // As a manifest has them that sets none.
+    let unset = [
+        "MAX_REPLICAS_CHANGE",
+        "ALLOWED_REGISTRIES",
+        "REQUIRE_IMAGE_DIGEST",
+    ];
+    let unset = unset
+        .iter()
+        .fold(Fake::complete(), |it, name| it.with(name, ""));
+    assert_eq!(policy(&unset), Policy::default());
 }
 
 #[test]
@@ -119,6 +163,59 @@ fn each_fault_names_the_variable_the_value_and_what_was_expected() {
             "{found:?}"
         );
     }
+}
+
+#[test]
+fn each_fault_of_the_policy_does_so_too() {
+    for (name, value, expected) in [
+        (
+            "ALLOWED_ACTIONS",
+            "drain_node,reboot",
+            "ALLOWED_ACTIONS: expected none, or some of evict_pod, cordon_node,",
+        ),
+        (
+            "PROTECTED_NAMESPACES",
+            "kube_system",
+            "PROTECTED_NAMESPACES: expected none, or names of namespaces separated by commas, got \"kube_system\"",
+        ),
+        (
+            "MIN_REPLICAS",
+            "-1",
+            "MIN_REPLICAS: expected a whole number from 0 on, got \"-1\"",
+        ),
+        (
+            "MAX_REPLICAS_CHANGE",
+            "0",
+            "MAX_REPLICAS_CHANGE: expected a whole number from 1 on, got \"0\"",
+        ),
+        (
+            "ALLOWED_REGISTRIES",
+            "ghcr.io,team/app",
+            "ALLOWED_REGISTRIES: expected registries as host[:port][/path] separated by commas (docker.io is the one \
+             of images without a host), got \"ghcr.io,team/app\"",
+        ),
+        (
+            "ALLOWED_REGISTRIES",
+            "none",
+            "ALLOWED_REGISTRIES: expected registries as",
+        ),
+        (
+            "REQUIRE_IMAGE_DIGEST",
+            "maybe",
+            "REQUIRE_IMAGE_DIGEST: expected true or false, got \"maybe\"",
+        ),
+    ] {
+        let found = faults(&Fake::complete().with(name, value));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(expected), "{found:?}");
+    }
+    let crossed = Fake::complete()
+        .with("MIN_REPLICAS", "5")
+        .with("MAX_REPLICAS", "4");
+    assert_eq!(
+        faults(&crossed),
+        ["MIN_REPLICAS: expected at most MAX_REPLICAS, got 5 above 4"]
+    );
 }
 
 #[test]

@@ -37,6 +37,16 @@ fn a_rollout_that_does_not_come_to_its_end_is_no_success() {
         (&json!(2), &json!(0))
     );
 
+    let held_up = &late["details"]["pods"][0];
+    assert!(
+        held_up["why"].to_string().contains("Unschedulable"),
+        "{late:#}"
+    );
+    assert!(
+        late["message"].to_string().contains("Unschedulable"),
+        "{late:#}"
+    );
+
     settles("the first rollout has failed", || {
         let conditions = world.deployment("stuck-2")["status"]["conditions"].to_string();
         if conditions.contains("ProgressDeadlineExceeded") {
@@ -114,6 +124,9 @@ fn a_stop_amid_a_rollout_says_what_was_written_and_a_crash_is_looked_into() {
         "{result:#}"
     );
     assert_eq!(result["details"]["after"]["replicas"], 3);
+    let step = &result["details"]["steps"][0];
+    assert_eq!(step["written"]["replicas"], 3, "{result:#}");
+    assert_eq!(step["before"]["replicas"], 2);
 
     // The same, but the wanted state comes to hold while nobody looks.
     let crashed = scale(&world, 4);
@@ -254,6 +267,42 @@ fn who_changes_it_again_is_named() {
     assert_eq!(result["details"]["reverted_by"], "test", "{result:#}");
     assert_eq!(result["details"]["after"]["replicas"], 5);
     world.end();
+}
+
+#[test]
+fn who_restores_what_has_taken_effect_is_named() {
+    let mut world = World::start();
+    world.cluster.deploy("web", 2);
+    let marked = json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/web"}}});
+    world.cluster.api().patch(&world.path_of("web"), &marked);
+    let issue = |world: &World, replicas: u32| {
+        let params = world.params("web", json!({"replicas": replicas}));
+        let id = world.issue(NewAction::new("scale_deployment", params)).id;
+        let complete = format!("Action {id}: complete; whether it stays so");
+        world.agent.logged(&complete);
+        id
+    };
+    let id = issue(&world, 3);
+    world
+        .cluster
+        .api()
+        .patch(&world.path_of("web"), &json!({"spec": {"replicas": 2}}));
+    let result = world.result(&id);
+    assert_eq!(result["status"], "failed", "{result:#}");
+    assert_eq!(result["details"]["reverted_by"], "test");
+    assert_eq!(result["details"]["after"]["replicas"], 2);
+    let warning = result["details"]["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("Argo CD keeps"), "{warning}");
+
+    // What has taken effect is no less so for an agent that is told to stop before it has looked long enough.
+    let id = issue(&world, 1);
+    world.agent.stop();
+    let result = world
+        .backend
+        .result(&id)
+        .expect("a result is delivered at the stop");
+    assert_eq!(result["status"], "succeeded", "{result:#}");
+    world.backend.assert_no_violations();
 }
 
 #[test]

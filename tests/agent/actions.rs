@@ -281,11 +281,41 @@ fn an_image_is_set_and_rolled_out() {
         .api()
         .patch(&world.path_of("web"), &json!({"spec": {"paused": true}}));
     let paused = world.ends("partial", "set_image", image("sidecar", new, None));
-    assert!(
-        paused["message"].as_str().unwrap().contains("paused"),
-        "{paused:#}"
-    );
+    let is_said = |it: &Value| it.as_str().unwrap_or_default().contains("paused");
+    assert!(is_said(&paused["message"]), "{paused:#}");
+    assert!(is_said(&paused["details"]["warnings"][0]), "{paused:#}");
     assert_eq!(images(), [old, new]);
+    // It is asked for, and no pod has it.
+    let again = world.ends("noop", "set_image", image("sidecar", new, None));
+    assert!(is_said(&again["message"]), "{again:#}");
+    world.end();
+}
+
+#[test]
+fn a_deployment_that_is_being_deleted_is_left_alone() {
+    let world = World::start();
+    world.cluster.deploy("web", 1);
+    let path = world.path_of("web");
+    let api = world.cluster.api();
+    let held_by =
+        |finalizers: Value| api.patch(&path, &json!({"metadata": {"finalizers": finalizers}}));
+    held_by(json!(["example.com/hold"]));
+    api.delete(&path);
+    let image = json!({"container": "main", "image": "registry.invalid/app:2"});
+    let scale = world.params("web", json!({"replicas": 2}));
+    world.refuses_all(
+        "precondition_failed",
+        vec![
+            ("it is being deleted", "scale_deployment", scale),
+            (
+                "it is being deleted",
+                "set_image",
+                world.params("web", image),
+            ),
+        ],
+    );
+    assert_eq!(world.writes(), [""; 0]);
+    held_by(Value::Null);
     world.end();
 }
 

@@ -15,6 +15,9 @@ fn the_local_policy_stands_above_the_backend() {
         )
         .with("MIN_REPLICAS", "2")
         .with("MAX_REPLICAS", "4")
+        .with("MAX_REPLICAS_CHANGE", "1")
+        .with("ALLOWED_REGISTRIES", "registry.invalid/team")
+        .with("REQUIRE_IMAGE_DIGEST", "true")
     });
     world.cluster.deploy("web", 2);
     let system = |more: Value| {
@@ -26,6 +29,11 @@ fn the_local_policy_stands_above_the_backend() {
         params
     };
     let web = |replicas: u32| world.params("web", json!({"replicas": replicas}));
+    let digest = format!("@sha256:{}", "0".repeat(64));
+    let image = |name: &str| {
+        let image = json!({"container": "main", "image": name});
+        world.params("web", image)
+    };
     let kube_system = json!({"kind": "namespace", "name": "kube-system", "labels": {"a": "b"}});
     world.refuses_all(
         "policy_denied",
@@ -33,6 +41,17 @@ fn the_local_policy_stands_above_the_backend() {
             ("ALLOWED_ACTIONS", "cordon_node", json!({"node": "n"})),
             ("MIN_REPLICAS", "scale_deployment", web(1)),
             ("MAX_REPLICAS", "scale_deployment", web(5)),
+            ("MAX_REPLICAS_CHANGE", "scale_deployment", web(4)),
+            (
+                "ALLOWED_REGISTRIES does not hold registry.invalid/app",
+                "set_image",
+                image(&format!("registry.invalid/app:2{digest}")),
+            ),
+            (
+                "REQUIRE_IMAGE_DIGEST",
+                "set_image",
+                image("registry.invalid/team/app:2"),
+            ),
             (
                 "PROTECTED_NAMESPACES",
                 "scale_deployment",
@@ -51,19 +70,27 @@ fn the_local_policy_stands_above_the_backend() {
             ("PROTECTED_NAMESPACES", "label_resource", kube_system),
         ],
     );
+    // A plan that would be refused is none.
+    let planned = world.dry_run("scale_deployment", web(4));
+    assert_eq!(planned["reason"], "policy_denied", "{planned:#}");
+    assert_eq!(planned["details"]["before"]["replicas"], 2);
     assert_eq!(world.writes(), [""; 0]);
     assert_eq!(
         world
             .agent
             .metric("kubernetes_agent_refusals_total{reason=\"policy_denied\"}"),
-        Some(7.0)
+        Some(11.0)
     );
     assert_eq!(
         world.agent.metric(
             "kubernetes_agent_actions_total{outcome=\"rejected\",type=\"scale_deployment\"}"
         ),
-        Some(3.0)
+        Some(5.0)
     );
+    // What keeps to all of it is done.
+    world.ends("succeeded", "scale_deployment", web(3));
+    let pinned = image(&format!("registry.invalid/team/app{digest}"));
+    world.ends("succeeded", "set_image", pinned);
     world.end();
 }
 

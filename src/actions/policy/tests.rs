@@ -140,6 +140,80 @@ fn replicas_stay_within_their_bounds() {
 }
 
 #[test]
+fn replicas_go_so_far_at_once_up_and_down() {
+    let policy = Policy {
+        max_replicas_change: NonZeroU32::new(3),
+        ..Policy::default()
+    };
+    for (now, asked, is_allowed) in [
+        (2, 5, true),
+        (2, 6, false),
+        (5, 2, true),
+        (5, 1, false),
+        (4, 4, true),
+        (0, 3, true),
+        (0, 4, false),
+        (0, u32::MAX, false),
+    ] {
+        let verdict = policy.check_way(now, asked);
+        assert_eq!(verdict.is_ok(), is_allowed, "{now} to {asked}: {verdict:?}");
+        assert_eq!(Policy::default().check_way(now, asked), Ok(()));
+    }
+    let text = policy.check_way(2, 6).map_err(|it| it.to_string());
+    let expected = "from 2 to 6 replicas is further than MAX_REPLICAS_CHANGE 3 at once";
+    assert_eq!(text, Err(expected.to_owned()));
+}
+
+#[test]
+fn images_come_from_where_they_may_and_pinned_where_they_must_be() {
+    let set = |image: &str| {
+        let params = json!({"namespace": "shop", "name": "x", "container": "x", "image": image});
+        action(ActionKind::SetImage, params)
+    };
+    let digest = format!("@sha256:{}", "0123456789abcdef".repeat(4));
+    let pinned = |image: &str| format!("{image}{digest}");
+    let registries = ["registry.example:5000", "ghcr.io/team", "docker.io/library"];
+    let registries: BTreeSet<_> = registries
+        .map(|it| Registry::parse(it).expect("a registry"))
+        .into();
+    let policy = |allowed_registries: Option<&BTreeSet<_>>, require_image_digest| Policy {
+        allowed_registries: allowed_registries.cloned(),
+        require_image_digest,
+        ..Policy::default()
+    };
+    let decide = |policy: &Policy, image: &str| match policy.decide(&set(image), false) {
+        Decision::Deny(denial) => Some(denial.to_string()),
+        decision => {
+            assert_eq!(decision, Decision::Run);
+            None
+        }
+    };
+    let listed = policy(Some(&registries), false);
+    for image in ["registry.example:5000/a", "ghcr.io/team/app:1", "nginx"] {
+        assert_eq!(decide(&listed, image), None, "{image}");
+    }
+    for (image, repository) in [
+        ("registry.example/a", "registry.example/a"),
+        ("ghcr.io/teams/app:1", "ghcr.io/teams/app"),
+        ("bitnami/nginx", "docker.io/bitnami/nginx"),
+    ] {
+        let expected = format!("ALLOWED_REGISTRIES does not hold {repository}");
+        assert_eq!(decide(&listed, image), Some(expected.clone()));
+        // A digest says which image it is, not that it may be run.
+        assert_eq!(decide(&listed, &pinned(image)), Some(expected));
+    }
+    let strict = policy(None, true);
+    assert_eq!(decide(&strict, &pinned("evil.io/app:1")), None);
+    let expected = "REQUIRE_IMAGE_DIGEST is set, and the image nginx:1 has no digest (@sha256:...)";
+    assert_eq!(decide(&strict, "nginx:1").as_deref(), Some(expected));
+    let both = policy(Some(&registries), true);
+    assert_eq!(decide(&both, &pinned("nginx:1")), None);
+    assert_eq!(decide(&both, "nginx:1").as_deref(), Some(expected));
+    // Nothing of it is about other actions.
+    assert_eq!(both.decide(&scale("shop", 3), false), Decision::Run);
+}
+
+#[test]
 fn protected_labels() {
     let cases = [
         ("kubernetes.io/os", true),

@@ -1,15 +1,17 @@
 //! What the actions on a deployment share: to read it, to describe it, and, in [`written`], to wait for what was
 //! written to take effect.
 
+pub mod keeper;
+pub mod managers;
+pub mod trouble;
 pub mod written;
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::guarded;
-use super::rollout::{self, Rollout};
+use super::rollout::{self, Aim, Rollout};
 use crate::actions::names::{Namespace, ObjectName};
 use crate::actuator::context::Context;
 use crate::actuator::ended::Ended;
@@ -17,15 +19,6 @@ use crate::kube::objects::Deployment;
 
 /// Where the deployment controller counts the templates of a deployment: what `kubectl rollout undo` goes back by.
 const REVISION: &str = "deployment.kubernetes.io/revision";
-
-/// Marks of tools that restore what they hold elsewhere: a change of ours may not last.
-const MARKS: [(&str, &str); 5] = [
-    ("argocd.argoproj.io/instance", "Argo CD"),
-    ("argocd.argoproj.io/tracking-id", "Argo CD"),
-    ("kustomize.toolkit.fluxcd.io/name", "Flux"),
-    ("helm.toolkit.fluxcd.io/name", "Flux"),
-    ("meta.helm.sh/release-name", "Helm"),
-];
 
 /// How long an observer waits for a rollout that is still under way.
 const OBSERVED_WITHIN: Duration = Duration::from_secs(10);
@@ -54,13 +47,19 @@ impl Named<'_> {
         )
     }
 
-    /// Reads it. It must exist, and be the one with this `uid` if one is given.
+    /// Reads it. It must exist and stay, and be the one with this `uid` if one is given.
     pub fn read(&self, context: &Context<'_>, uid: Option<&str>) -> Result<Deployment, Ended> {
         let Some(found) = context.get::<Deployment>(&self.path(), "deployments")? else {
             return Err(Ended::precondition(format!(
                 "{self}: expected to exist, there is none"
             )));
         };
+        // Its controller does nothing more for it.
+        if found.metadata.deletion_timestamp.is_some() {
+            return Err(Ended::precondition(format!(
+                "{self}: expected to stay, it is being deleted"
+            )));
+        }
         match uid {
             Some(expected) if expected != self::uid(&found) => Err(Ended::precondition(format!(
                 "{self}: expected the uid {expected}, it has {}",
@@ -102,28 +101,28 @@ pub fn state(deployment: &Deployment) -> Value {
     })
 }
 
-/// Of a deployment that a tool keeps as it holds it elsewhere, which tool that is.
-pub fn keeper(metadata: &ObjectMeta) -> Option<&'static str> {
-    let has = |key: &str| {
-        let mut maps = [&metadata.labels, &metadata.annotations]
-            .into_iter()
-            .flatten();
-        maps.any(|it| it.contains_key(key))
-    };
-    MARKS
-        .iter()
-        .find(|(key, _)| has(key))
-        .map(|(_, tool)| *tool)
-}
-
 /// The end of an action that finds what it wants, as `message` says; what the rollout waits for is told too.
-pub fn noop(message: String, now: &Deployment) -> Ended {
-    Ended::noop(match rollout::of(now, None) {
+pub fn noop(message: String, now: &Deployment, aim: Aim) -> Ended {
+    Ended::noop(match rollout::of(now, aim, None) {
         Rollout::Complete => message,
         Rollout::Waiting(why) | Rollout::Stuck(why) => {
             format!("{message}; its rollout is not complete: {why}")
         }
+        Rollout::Paused(why) => format!("{message}; {}", paused(&why)),
     })
+}
+
+/// `ended` with what the sender should know beside it.
+pub fn warned(ended: Ended, warnings: &[String]) -> Ended {
+    match warnings {
+        [] => ended,
+        warnings => ended.with("warnings", warnings),
+    }
+}
+
+/// What is to be said of a rollout that is paused before it is complete.
+fn paused(awaited: &str) -> String {
+    format!("it is paused: nothing is rolled out until it is resumed ({awaited})")
 }
 
 /// After a crash: whether the wanted state, which is asked for while `holds`, is there. A rollout under way gets a
@@ -132,18 +131,17 @@ pub fn observe(
     named: Named<'_>,
     context: &Context<'_>,
     wish: &str,
+    aim: Aim,
     holds: impl Fn(&Deployment) -> bool,
 ) -> Result<Ended, Ended> {
     let mut last = None;
     let found = guarded::until(context, Instant::now() + OBSERVED_WITHIN, || {
         let now = named.read(context, None)?;
-        let ended = if !holds(&now) {
-            Some(Ended::interrupted(format!("{named} does not have {wish}")))
-        } else if rollout::of(&now, None) == Rollout::Complete {
-            Some(Ended::succeeded(format!("{named} has {wish}")))
-        } else {
-            None
-        };
+        let ended = observed(
+            named,
+            wish,
+            holds(&now).then(|| rollout::of(&now, aim, None)),
+        );
         last = Some(now);
         Ok(ended)
     });
@@ -157,38 +155,43 @@ pub fn observe(
     })
 }
 
+/// What an observer makes of a rollout, of which there is none where the wanted state is not even asked for; `None`
+/// where it is worth to look again.
+fn observed(named: Named<'_>, wish: &str, rollout: Option<Rollout>) -> Option<Ended> {
+    match rollout {
+        None => Some(Ended::interrupted(format!("{named} does not have {wish}"))),
+        Some(Rollout::Complete) => Some(Ended::succeeded(format!("{named} has {wish}"))),
+        Some(Rollout::Paused(why)) => Some(Ended::interrupted(format!(
+            "{named} asks for {wish}, but {}",
+            paused(&why)
+        ))),
+        Some(Rollout::Waiting(_) | Rollout::Stuck(_)) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn metadata(value: Value) -> ObjectMeta {
-        serde_json::from_value(value).unwrap()
-    }
+    use crate::actions::members::Text as _;
+    use crate::actions::outcome::Status;
 
     #[test]
-    fn tools_that_restore_what_they_hold_are_known_by_their_marks() {
-        let cases = [
-            (json!({}), None),
-            (json!({"labels": {"app": "web"}}), None),
-            (
-                json!({"labels": {"argocd.argoproj.io/instance": "shop"}}),
-                Some("Argo CD"),
-            ),
-            (
-                json!({"annotations": {"argocd.argoproj.io/tracking-id": "x"}}),
-                Some("Argo CD"),
-            ),
-            (
-                json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}}),
-                Some("Flux"),
-            ),
-            (
-                json!({"annotations": {"meta.helm.sh/release-name": "x"}}),
-                Some("Helm"),
-            ),
-        ];
-        for (value, expected) in cases {
-            assert_eq!(keeper(&metadata(value.clone())), expected, "{value}");
+    fn what_was_asked_for_and_is_held_up_by_a_pause_is_not_done() {
+        let (namespace, name) = (Namespace::parse("shop"), ObjectName::parse("web"));
+        let named = Named {
+            namespace: &namespace.unwrap(),
+            name: &name.unwrap(),
+        };
+        let why = || "1 of 3 replicas have the present template".to_owned();
+        for (rollout, expected) in [
+            (None, Some(Status::Interrupted)),
+            (Some(Rollout::Complete), Some(Status::Succeeded)),
+            (Some(Rollout::Paused(why())), Some(Status::Interrupted)),
+            (Some(Rollout::Waiting(why())), None),
+            (Some(Rollout::Stuck(why())), None),
+        ] {
+            let ended = observed(named, "the image a:2", rollout.clone());
+            assert_eq!(ended.map(|it| it.status), expected, "{rollout:?}");
         }
     }
 }

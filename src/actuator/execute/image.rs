@@ -6,11 +6,11 @@
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use super::deployment::keeper::Keeper;
 use super::deployment::written::Written;
 use super::deployment::{self, Named, state, uid, version};
 use super::guarded::{self, Change, Guarded};
-use super::rollout;
-use crate::actions::outcome::Status;
+use super::rollout::{self, Aim};
 use crate::actions::params::SetImage;
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::{PatchType, Writes};
@@ -28,7 +28,8 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
             .with("before", image.state(&before))
             .with("after", image.state(after))
     };
-    let held = |message, now: &Deployment| about(deployment::noop(message, now), now);
+    let held =
+        |message, now: &Deployment| about(deployment::noop(message, now, Aim::Template), now);
     let patch = image.need(&before).map_err(|ended| about(ended, &before))?;
     let Some(patch) = patch else {
         return Ok(held(
@@ -36,13 +37,8 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
             &before,
         ));
     };
-    let warned = |ended: Ended| match deployment::keeper(&before.metadata) {
-        Some(keeper) => {
-            let warning = format!("{keeper} keeps this deployment and may restore its image");
-            ended.with("warnings", vec![warning])
-        }
-        None => ended,
-    };
+    let warnings = image.warnings(&before);
+    let warned = |ended: Ended| deployment::warned(ended, &warnings);
     if context.dry_run {
         let message = format!("{image} would be given the image {}", it.image);
         let plan = json!({"patch": patch, "before": image.state(&before)});
@@ -67,6 +63,7 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
     let written = Written {
         named: image.named,
         before: &was,
+        aim: Aim::Template,
         what: format!(
             "changed the image of {image} from {previous} to {}",
             it.image
@@ -77,14 +74,6 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
             it.container
         ),
     };
-    if rollout::is_paused(&was) {
-        let message = format!(
-            "{}, but it is paused: nothing is rolled out until it is resumed",
-            written.what
-        );
-        let ended = written.about(Ended::new(Status::Partial, None, message));
-        return Ok(warned(ended));
-    }
     let ended = written.converge(context, |now| image.holds(now));
     ended.map(warned).map_err(warned)
 }
@@ -93,7 +82,9 @@ pub fn execute(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
 pub fn observe(it: &SetImage, context: &Context<'_>) -> Result<Ended, Ended> {
     let image = Image::of(it, None);
     let wish = format!("the image {} in container {}", it.image, it.container);
-    deployment::observe(image.named, context, &wish, |now| image.holds(now))
+    deployment::observe(image.named, context, &wish, Aim::Template, |now| {
+        image.holds(now)
+    })
 }
 
 /// One container whose image changes.
@@ -127,14 +118,34 @@ impl<'a> Image<'a> {
         Some(found.image.as_deref().unwrap_or_default())
     }
 
+    /// Whether what was written is there: also with the digest that an admission webhook has looked up for its tag, as
+    /// those do that verify signatures.
     fn holds(&self, deployment: &Deployment) -> bool {
-        self.current(deployment) == Some(self.it.image.as_str())
+        let Some(current) = self.current(deployment) else {
+            return false;
+        };
+        let rest = current.strip_prefix(self.it.image.as_str());
+        rest.is_some_and(|it| it.is_empty() || it.starts_with('@'))
     }
 
     fn state(&self, deployment: &Deployment) -> Value {
         let mut state = state(deployment);
         state["image"] = json!(self.current(deployment));
         state
+    }
+
+    /// What the sender should know of a deployment whose image may be set.
+    fn warnings(&self, deployment: &Deployment) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if rollout::is_paused(deployment) {
+            warnings.push(format!(
+                "{} is paused: nothing is rolled out until it is resumed",
+                self.named
+            ));
+        }
+        let keeper = Keeper::of(&deployment.metadata);
+        warnings.extend(keeper.map(|it| it.warning("image")));
+        warnings
     }
 
     fn no_such_container(&self, deployment: &Deployment) -> Ended {
@@ -207,68 +218,4 @@ impl Guarded for Image<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::actions::action::{Action, ActionKind};
-    use crate::actions::outcome::Reason;
-
-    fn params(value: Value) -> SetImage {
-        let Value::Object(params) = value else {
-            panic!("an object")
-        };
-        match Action::parse(ActionKind::SetImage, params) {
-            Ok(Action::SetImage(it)) => it,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn what_is_needed() {
-        let deployment = serde_json::from_value(json!({
-            "metadata": {"name": "web", "resourceVersion": "7"},
-            "spec": {"selector": {}, "template": {"spec": {
-                "initContainers": [{"name": "setup", "image": "setup:1"}],
-                "containers": [{"name": "app", "image": "app:1"}, {"name": "log", "image": "log:1"}],
-            }}},
-        }))
-        .unwrap();
-        let failed = Err(Some(Reason::PreconditionFailed));
-        let cases = [
-            (
-                json!({"container": "app", "image": "app:2"}),
-                Ok(Some(json!([{"name": "app", "image": "app:2"}]))),
-            ),
-            (
-                json!({"container": "log", "image": "log:2", "expected_image": "log:1"}),
-                Ok(Some(json!([{"name": "log", "image": "log:2"}]))),
-            ),
-            (json!({"container": "app", "image": "app:1"}), Ok(None)),
-            (
-                json!({"container": "app", "image": "app:1", "expected_image": "app:0"}),
-                Ok(None),
-            ),
-            (
-                json!({"container": "app", "image": "app:2", "expected_image": "app:0"}),
-                failed.clone(),
-            ),
-            (
-                json!({"container": "other", "image": "app:2"}),
-                failed.clone(),
-            ),
-            (json!({"container": "setup", "image": "setup:2"}), failed),
-        ];
-        for (mut value, expected) in cases {
-            value["namespace"] = "shop".into();
-            value["name"] = "web".into();
-            let it = params(value.clone());
-            let need = Image::of(&it, None).need(&deployment);
-            if let Ok(Some(patch)) = &need {
-                assert_eq!(patch["metadata"], json!({"resourceVersion": "7"}));
-            }
-            let need = need.map_err(|ended| ended.reason);
-            let containers =
-                need.map(|it| it.map(|it| it["spec"]["template"]["spec"]["containers"].clone()));
-            assert_eq!(containers, expected, "{value}");
-        }
-    }
-}
+mod tests;

@@ -9,6 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::deployment::keeper::Keeper;
+use super::deployment::{self, managers};
 use super::guarded::{self, Change, Guarded};
 use super::pod_labels;
 use crate::actions::names::{LabelKey, LabelValue};
@@ -86,6 +88,8 @@ pub fn execute(it: &LabelResource, context: &Context<'_>) -> Result<Ended, Ended
         let message = format!("{} had these labels already", it.object);
         return Ok(about(Ended::noop(message), &before));
     }
+    let warnings = warnings(it.object.kind(), &before);
+    let about = |ended: Ended, after: &Labelled| deployment::warned(about(ended, after), &warnings);
     if it.object.kind() == ObjectKind::Pod {
         pod_labels::check(&before.metadata, &it.object, &missing, context)
             .map_err(|ended| about(ended, &before))?;
@@ -100,15 +104,36 @@ pub fn execute(it: &LabelResource, context: &Context<'_>) -> Result<Ended, Ended
         uid: Some(before.uid()),
         ..label
     };
-    if let Change::Held(after) =
-        guarded::change(&label, context, &context.begin()?, before.clone())?
-    {
-        let message = format!("{} was given these labels at the same time", it.object);
-        return Ok(about(Ended::noop(message), &after));
+    match guarded::change(&label, context, &context.begin()?, before.clone()) {
+        Ok(Change::Made(_)) => (),
+        Ok(Change::Held(after)) => {
+            let message = format!("{} was given these labels at the same time", it.object);
+            return Ok(about(Ended::noop(message), &after));
+        }
+        Err(ended) => {
+            let ended = ended
+                .with("uid", before.uid())
+                .with("before", before.state(&it.labels));
+            return Err(deployment::warned(ended, &warnings));
+        }
     }
-    let after = label.see(context).map_err(|ended| about(ended, &before))?;
+    let mut last = before.clone();
+    let seen = label.see(context, &mut last);
     let message = format!("changed {} labels of {}", missing.len(), it.object);
-    Ok(about(Ended::succeeded(message), &after))
+    let ended = seen.map(|()| Ended::succeeded(message));
+    ended
+        .map(|it| about(it, &last))
+        .map_err(|it| about(it, &last))
+}
+
+/// What the sender should know before labels of an object change. A pod has an owner always, and a node nobody who
+/// restores its labels.
+fn warnings(kind: ObjectKind, object: &Labelled) -> Vec<String> {
+    let keeper = match kind {
+        ObjectKind::Deployment | ObjectKind::Namespace => Keeper::of(&object.metadata),
+        ObjectKind::Pod | ObjectKind::Node => None,
+    };
+    keeper.iter().map(|it| it.warning("labels")).collect()
 }
 
 /// After a crash in the middle of `label_resource`.
@@ -143,18 +168,27 @@ struct Label<'a> {
 }
 
 impl Label<'_> {
-    /// Reads the object until it shows what was written.
-    fn see(&self, context: &Context<'_>) -> Result<Labelled, Ended> {
-        let holds = |it: &Labelled| it.missing(self.labels).is_empty();
-        let look = || Ok(Some(self.read(context)?).filter(holds));
+    /// Reads the object until it shows what was written; `last` is what was read last.
+    fn see(&self, context: &Context<'_>, last: &mut Labelled) -> Result<(), Ended> {
+        let look = || {
+            *last = self.read(context)?;
+            Ok(last.missing(self.labels).is_empty().then_some(()))
+        };
         let seen = guarded::until(context, Instant::now() + SEEN_WITHIN, look);
-        seen.map_err(Ended::after_write)?.ok_or_else(|| {
-            let message = format!(
-                "wrote the labels of {}, but they do not stay so: somebody changed them again",
-                self.object
-            );
-            Ended::new(Status::Failed, Some(Reason::TimedOut), message)
-        })
+        seen.map_err(Ended::after_write)?
+            .ok_or_else(|| self.undone(last))
+    }
+
+    fn undone(&self, now: &Labelled) -> Ended {
+        let missing = now.missing(self.labels);
+        let mut pointers = missing.keys().map(|key| managers::label(key.as_str()));
+        let by = pointers.find_map(|it| managers::writer(&now.metadata, &it));
+        let message = format!(
+            "wrote the labels of {}, but they do not stay so: {} changed them again",
+            self.object,
+            by.as_deref().unwrap_or("somebody")
+        );
+        Ended::new(Status::Failed, Some(Reason::TimedOut), message).with("reverted_by", by)
     }
 }
 
@@ -219,59 +253,4 @@ fn place(object: &Object) -> (String, &'static str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::actions::action::{Action, ActionKind};
-
-    fn params(value: Value) -> LabelResource {
-        let Value::Object(params) = value else {
-            panic!("an object")
-        };
-        match Action::parse(ActionKind::LabelResource, params) {
-            Ok(Action::LabelResource(it)) => it,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn only_what_differs_is_written() {
-        let object: Labelled = serde_json::from_value(json!({
-            "metadata": {"resourceVersion": "7", "labels": {"same": "1", "other": "1", "gone": "1"}},
-        }))
-        .unwrap();
-        let it = params(json!({"kind": "node", "name": "n", "labels": {
-            "same": "1", "other": "2", "gone": null, "new": "", "never": null,
-        }}));
-        assert_eq!(
-            patch(&object, &object.missing(&it.labels)),
-            json!({"metadata": {"resourceVersion": "7", "labels": {"other": "2", "gone": null, "new": ""}}})
-        );
-        assert_eq!(
-            object.state(&it.labels)["labels"],
-            json!({"same": "1", "other": "1", "gone": "1", "new": null, "never": null})
-        );
-    }
-
-    #[test]
-    fn every_kind_has_its_place() {
-        let cases = [
-            (json!({"kind": "node", "name": "n-1"}), "/api/v1/nodes/n-1"),
-            (
-                json!({"kind": "namespace", "name": "shop"}),
-                "/api/v1/namespaces/shop",
-            ),
-            (
-                json!({"kind": "pod", "namespace": "shop", "name": "web"}),
-                "/api/v1/namespaces/shop/pods/web",
-            ),
-            (
-                json!({"kind": "deployment", "namespace": "shop", "name": "web"}),
-                "/apis/apps/v1/namespaces/shop/deployments/web",
-            ),
-        ];
-        for (mut value, path) in cases {
-            value["labels"] = json!({"a": "b"});
-            assert_eq!(place(&params(value).object).0, path);
-        }
-    }
-}
+mod tests;

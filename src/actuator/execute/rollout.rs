@@ -8,6 +8,15 @@ use crate::kube::objects::{Deployment, DeploymentCondition};
 /// The reason of a deployment's Progressing condition when `progressDeadlineSeconds` are over.
 const DEADLINE_EXCEEDED: &str = "ProgressDeadlineExceeded";
 
+/// What a change is to bring about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aim {
+    /// Another number of pods, of whatever template: a paused deployment has it too.
+    Replicas,
+    /// Pods of the present template and no others.
+    Template,
+}
+
 /// How far a rollout is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rollout {
@@ -15,6 +24,8 @@ pub enum Rollout {
     Complete,
     /// What is waited for.
     Waiting(String),
+    /// What is not done, and will not be before the deployment is resumed.
+    Paused(String),
     /// The deployment controller has given up; its reason and message.
     Stuck(String),
 }
@@ -46,12 +57,21 @@ fn stuck(deployment: &Deployment) -> Option<&DeploymentCondition> {
     })
 }
 
-/// How far the rollout of `deployment` is.
+/// Why the pods that are missing cannot be made, such as a quota that is used up; none where they can.
+pub fn failure(deployment: &Deployment) -> Option<String> {
+    let status = deployment.status.as_ref()?;
+    let mut conditions = status.conditions.iter().flatten();
+    let found = conditions.find(|it| it.type_ == "ReplicaFailure" && it.status == "True")?;
+    let text = |it: &Option<String>| it.clone().unwrap_or_default();
+    Some(format!("{}: {}", text(&found.reason), text(&found.message)))
+}
+
+/// How far the rollout of `deployment` is, towards `aim`.
 ///
 /// `stuck_before` is [`stuck_since`] as it was before the change that is rolled out: the controller leaves the verdict
 /// on the last rollout standing until it has made the first step of the next one. A paused deployment changes its
 /// number of replicas, but not their template.
-pub fn of(deployment: &Deployment, stuck_before: Option<&Time>) -> Rollout {
+pub fn of(deployment: &Deployment, aim: Aim, stuck_before: Option<&Time>) -> Rollout {
     let status = deployment.status.clone().unwrap_or_default();
     let generation = deployment.metadata.generation.unwrap_or_default();
     if status.observed_generation.unwrap_or_default() < generation {
@@ -66,7 +86,8 @@ pub fn of(deployment: &Deployment, stuck_before: Option<&Time>) -> Rollout {
         count(status.updated_replicas),
         count(status.available_replicas),
     );
-    let is_rolling = !is_paused(deployment);
+    let is_paused = is_paused(deployment);
+    let is_rolling = aim == Aim::Template || !is_paused;
     let awaited = if is_rolling && updated < wanted {
         format!("{updated} of {wanted} replicas have the present template")
     } else if replicas > wanted || is_rolling && replicas > updated {
@@ -84,6 +105,9 @@ pub fn of(deployment: &Deployment, stuck_before: Option<&Time>) -> Rollout {
     } else {
         return Rollout::Complete;
     };
+    if is_paused && aim == Aim::Template {
+        return Rollout::Paused(awaited);
+    }
     match stuck(deployment) {
         Some(it) if it.last_update_time.as_ref() != stuck_before => {
             let message = it.message.as_deref().unwrap_or_default();
@@ -94,135 +118,4 @@ pub fn of(deployment: &Deployment, stuck_before: Option<&Time>) -> Rollout {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn deployment(spec: Value, status: Value) -> Deployment {
-        let value = json!({
-            "metadata": {"name": "web", "generation": 4},
-            "spec": {"selector": {}, "template": {}}, "status": {"observedGeneration": 4},
-        });
-        let mut value = value;
-        for (member, part) in [("spec", spec), ("status", status)] {
-            for (key, it) in part.as_object().unwrap() {
-                value[member][key] = it.clone();
-            }
-        }
-        serde_json::from_value(value).unwrap()
-    }
-
-    /// replicas, updatedReplicas, availableReplicas; zeros are left out, as the real server does.
-    fn counted(counts: [i32; 3]) -> Value {
-        let names = ["replicas", "updatedReplicas", "availableReplicas"];
-        let members = names.into_iter().zip(counts).filter(|(_, n)| *n > 0);
-        members
-            .map(|(name, n)| (name.to_owned(), json!(n)))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
-    }
-
-    #[test]
-    fn complete_is_what_is_wanted_and_nothing_else() {
-        let cases = [
-            (json!({"replicas": 3}), [3, 3, 3], ""),
-            (json!({}), [1, 1, 1], ""),
-            (json!({"replicas": 0}), [0, 0, 0], ""),
-            (
-                json!({"replicas": 3}),
-                [3, 3, 2],
-                "2 of 3 replicas are available",
-            ),
-            (
-                json!({"replicas": 3}),
-                [0, 0, 0],
-                "0 of 3 replicas have the present template",
-            ),
-            (
-                json!({"replicas": 3}),
-                [4, 1, 3],
-                "1 of 3 replicas have the present template",
-            ),
-            (
-                json!({"replicas": 3}),
-                [5, 3, 5],
-                "2 replicas are still to end",
-            ),
-            (
-                json!({"replicas": 3}),
-                [5, 5, 5],
-                "2 replicas are still to end",
-            ),
-            (
-                json!({"replicas": 0}),
-                [2, 2, 2],
-                "2 replicas are still to end",
-            ),
-            // Paused amid a rollout: the old template stays, and the numbers count all the same.
-            (json!({"replicas": 3, "paused": true}), [3, 0, 3], ""),
-            (
-                json!({"replicas": 3, "paused": true}),
-                [3, 1, 2],
-                "2 of 3 replicas are available",
-            ),
-            (
-                json!({"replicas": 3, "paused": true}),
-                [4, 1, 4],
-                "1 replicas are still to end",
-            ),
-        ];
-        for (spec, counts, awaited) in cases {
-            let rollout = of(&deployment(spec.clone(), counted(counts)), None);
-            let expected = match awaited {
-                "" => Rollout::Complete,
-                awaited => Rollout::Waiting(awaited.to_owned()),
-            };
-            assert_eq!(rollout, expected, "{spec} {counts:?}");
-        }
-    }
-
-    #[test]
-    fn numbers_of_an_earlier_generation_say_nothing() {
-        for observed in [json!(3), Value::Null] {
-            let mut status = counted([2, 2, 2]);
-            status["observedGeneration"] = observed;
-            let rollout = of(&deployment(json!({"replicas": 2}), status), None);
-            assert!(matches!(rollout, Rollout::Waiting(_)), "{rollout:?}");
-        }
-    }
-
-    #[test]
-    fn a_controller_that_has_given_up_is_believed_if_it_means_this_rollout() {
-        let with = |condition: Value, counts| {
-            let mut status = counted(counts);
-            status["conditions"] = json!([{"type": "Available", "status": "True"}, condition]);
-            deployment(json!({"replicas": 2}), status)
-        };
-        let condition = json!({
-            "type": "Progressing", "status": "False", "reason": DEADLINE_EXCEEDED,
-            "message": "it has timed out", "lastUpdateTime": "2026-01-01T00:00:00Z",
-        });
-        let given_up = with(condition.clone(), [3, 1, 2]);
-        let since = stuck_since(&given_up);
-        assert!(since.is_some());
-        let text = "ProgressDeadlineExceeded: it has timed out (1 of 2 replicas have the present template)";
-        assert_eq!(of(&given_up, None), Rollout::Stuck(text.to_owned()));
-        // The same verdict stood there before the change.
-        assert!(matches!(of(&given_up, since.as_ref()), Rollout::Waiting(_)));
-        // It has come to its end after all.
-        assert_eq!(
-            of(&with(condition.clone(), [2, 2, 2]), None),
-            Rollout::Complete
-        );
-        let mut other = condition.clone();
-        other["reason"] = "ReplicaSetCreateError".into();
-        assert!(matches!(
-            of(&with(other, [3, 1, 2]), None),
-            Rollout::Waiting(_)
-        ));
-        let mut going = condition;
-        going["status"] = "True".into();
-        assert_eq!(stuck_since(&with(going, [3, 1, 2])), None);
-    }
-}
+mod tests;

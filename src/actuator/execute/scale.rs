@@ -7,11 +7,13 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::autoscaler::{self, Autoscaler};
+use super::deployment::keeper::Keeper;
 use super::deployment::written::Written;
 use super::deployment::{self, Named, state, uid, version};
 use super::guarded::{self, Change, Guarded};
-use super::rollout;
+use super::rollout::{self, Aim};
 use crate::actions::params::ScaleDeployment;
+use crate::actions::policy::Policy;
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::{PatchType, Writes};
 use crate::actuator::ended::Ended;
@@ -20,7 +22,7 @@ use crate::kube::objects::Deployment;
 
 /// Carries out `scale_deployment`.
 pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, Ended> {
-    let scale = Scale::of(it, None);
+    let scale = Scale::of(it, context.policy, None);
     let before = scale.read(context)?;
     let about = |ended: Ended, after: &Deployment| {
         ended
@@ -28,7 +30,8 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
             .with("before", state(&before))
             .with("after", state(after))
     };
-    let held = |message, now: &Deployment| about(deployment::noop(message, now), now);
+    let held =
+        |message, now: &Deployment| about(deployment::noop(message, now, Aim::Replicas), now);
     let patch = scale.need(&before).map_err(|ended| about(ended, &before))?;
     let Some(patch) = patch else {
         return Ok(held(
@@ -39,10 +42,7 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
     let warnings = scale
         .warnings(&before, context)
         .map_err(|ended| about(ended, &before))?;
-    let warned = |ended: Ended| match warnings.as_slice() {
-        [] => ended,
-        warnings => ended.with("warnings", warnings),
-    };
+    let warned = |ended: Ended| deployment::warned(ended, &warnings);
     if context.dry_run {
         let change = format!("from {} to {}", rollout::wanted(&before), it.replicas);
         let message = format!("{} would be scaled {change}", scale.named);
@@ -50,7 +50,7 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
         return Ok(warned(about(Ended::plan(message, plan), &before)));
     }
     // From here on only the deployment that was checked is meant, not another one that comes under its name.
-    let scale = Scale::of(it, Some(uid(&before)));
+    let scale = Scale::of(it, context.policy, Some(uid(&before)));
     let was = match guarded::change(&scale, context, &context.begin()?, before.clone()) {
         Ok(Change::Made(was)) => was,
         Ok(Change::Held(now)) => {
@@ -71,6 +71,7 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
     let written = Written {
         named: scale.named,
         before: &was,
+        aim: Aim::Replicas,
         what: format!(
             "scaled {} from {} to {}",
             scale.named,
@@ -86,11 +87,12 @@ pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
 
 /// After a crash in the middle of `scale_deployment`.
 pub fn observe(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, Ended> {
-    let scale = Scale::of(it, None);
+    let scale = Scale::of(it, context.policy, None);
     deployment::observe(
         scale.named,
         context,
         &format!("{} replicas", it.replicas),
+        Aim::Replicas,
         |now| scale.holds(now),
     )
 }
@@ -98,6 +100,7 @@ pub fn observe(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, End
 /// One deployment whose number of replicas changes.
 struct Scale<'a> {
     it: &'a ScaleDeployment,
+    policy: &'a Policy,
     named: Named<'a>,
     uid: Option<&'a str>,
     /// The resource that was written.
@@ -105,13 +108,14 @@ struct Scale<'a> {
 }
 
 impl<'a> Scale<'a> {
-    fn of(it: &'a ScaleDeployment, uid: Option<&'a str>) -> Self {
+    fn of(it: &'a ScaleDeployment, policy: &'a Policy, uid: Option<&'a str>) -> Self {
         let named = Named {
             namespace: &it.namespace,
             name: &it.name,
         };
         Self {
             it,
+            policy,
             named,
             uid,
             via: Cell::new(SCALE),
@@ -154,10 +158,8 @@ impl<'a> Scale<'a> {
                 );
             }
         }
-        let keeper = deployment::keeper(&deployment.metadata);
-        warnings.extend(
-            keeper.map(|it| format!("{it} keeps this deployment and may restore its replicas")),
-        );
+        let keeper = Keeper::of(&deployment.metadata);
+        warnings.extend(keeper.map(|it| it.warning("replicas")));
         Ok(warnings)
     }
 }
@@ -188,6 +190,10 @@ impl Guarded for Scale<'_> {
             let message = format!("{}: expected {expected} replicas, it has {now}", self.named);
             return Err(Ended::precondition(message));
         }
+        let way = self
+            .policy
+            .check_way(u32::try_from(now).unwrap_or_default(), self.it.replicas);
+        way.map_err(|denial| Ended::denied(&denial))?;
         Ok(Some(json!({
             "metadata": {"resourceVersion": version(deployment)},
             "spec": {"replicas": self.it.replicas},
@@ -214,82 +220,4 @@ impl Guarded for Scale<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::actions::action::{Action, ActionKind};
-    use crate::actions::outcome::Reason;
-
-    fn params(value: Value) -> ScaleDeployment {
-        let Value::Object(params) = value else {
-            panic!("an object")
-        };
-        match Action::parse(ActionKind::ScaleDeployment, params) {
-            Ok(Action::ScaleDeployment(it)) => it,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn what_is_needed() {
-        let patch = |replicas: u32| {
-            Ok(Some(
-                json!({"metadata": {"resourceVersion": "7"}, "spec": {"replicas": replicas}}),
-            ))
-        };
-        let cases = [
-            // replicas now, params, what is needed
-            (json!(2), json!({"replicas": 5}), patch(5)),
-            (
-                json!(2),
-                json!({"replicas": 0, "allow_zero": true}),
-                patch(0),
-            ),
-            (
-                json!(2),
-                json!({"replicas": 5, "expected_replicas": 2}),
-                patch(5),
-            ),
-            (
-                Value::Null,
-                json!({"replicas": 5, "expected_replicas": 1}),
-                patch(5),
-            ),
-            (json!(5), json!({"replicas": 5}), Ok(None)),
-            (
-                json!(0),
-                json!({"replicas": 0, "allow_zero": true}),
-                Ok(None),
-            ),
-            // A repeat whose expectation its first time has outdated.
-            (
-                json!(5),
-                json!({"replicas": 5, "expected_replicas": 2}),
-                Ok(None),
-            ),
-            (
-                json!(3),
-                json!({"replicas": 5, "expected_replicas": 2}),
-                Err(Some(Reason::PreconditionFailed)),
-            ),
-            (
-                json!(0),
-                json!({"replicas": 5, "expected_replicas": 2}),
-                Err(Some(Reason::PreconditionFailed)),
-            ),
-        ];
-        for (now, mut value, expected) in cases {
-            let deployment = serde_json::from_value(json!({
-                "metadata": {"name": "web", "resourceVersion": "7"},
-                "spec": {"replicas": now, "selector": {}, "template": {}},
-            }))
-            .unwrap();
-            value["namespace"] = "shop".into();
-            value["name"] = "web".into();
-            let it = params(value.clone());
-            let need = Scale::of(&it, None)
-                .need(&deployment)
-                .map_err(|ended| ended.reason);
-            assert_eq!(need, expected, "{now} {value}");
-        }
-    }
-}
+mod tests;

@@ -31,6 +31,14 @@ impl Selector {
         self.match_labels.is_empty() && self.match_expressions.is_empty()
     }
 
+    /// The same as the API server takes it in `labelSelector`.
+    pub fn query(&self) -> String {
+        let equal = self.match_labels.iter();
+        let equal = equal.map(|(key, value)| format!("{key}={value}"));
+        let demands = self.match_expressions.iter().map(Requirement::query);
+        equal.chain(demands).collect::<Vec<_>>().join(",")
+    }
+
     /// Whether an object with these labels meets every demand.
     pub fn matches(&self, labels: &Labels) -> bool {
         let has = |(key, value): (&String, &String)| labels.get(key) == Some(value);
@@ -40,6 +48,19 @@ impl Selector {
 }
 
 impl Requirement {
+    fn query(&self) -> String {
+        let Self { key, values, .. } = self;
+        match &*self.operator {
+            "Exists" => key.clone(),
+            "DoesNotExist" => format!("!{key}"),
+            operator => format!(
+                "{key} {} ({})",
+                operator.to_ascii_lowercase(),
+                values.join(",")
+            ),
+        }
+    }
+
     fn met_by(&self, labels: &Labels) -> bool {
         let value = labels.get(&self.key);
         let is_one_of = value.is_some_and(|it| self.values.contains(it));
@@ -99,6 +120,24 @@ mod tests {
             let read: Selector = serde_json::from_value(selector.clone()).unwrap();
             assert_eq!(read.matches(&labels), expected, "{selector}");
         }
+    }
+
+    #[test]
+    fn as_a_query() {
+        let selector = json!({
+            "matchLabels": {"app": "web", "example.com/tier": "front"},
+            "matchExpressions": [
+                {"key": "zone", "operator": "In", "values": ["a", "b"]},
+                {"key": "pool", "operator": "NotIn", "values": ["spot"]},
+                {"key": "team", "operator": "Exists"},
+                {"key": "old", "operator": "DoesNotExist"},
+            ],
+        });
+        let read: Selector = serde_json::from_value(selector).unwrap();
+        assert_eq!(
+            read.query(),
+            "app=web,example.com/tier=front,zone in (a,b),pool notin (spot),team,!old"
+        );
     }
 
     #[test]
