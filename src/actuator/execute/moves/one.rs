@@ -23,7 +23,10 @@ pub struct Move {
     pub stage: Stage,
     /// An eviction was sent whose answer was lost: it may have been accepted.
     pub(super) maybe: bool,
+    /// Failures of every kind, by which the pauses grow.
     pub(super) failures: u32,
+    /// So many answers of the kind that is final only when it is given again and again, in a row.
+    pub(super) in_a_row: u32,
     pub(super) was_asked: bool,
     pub(super) block: Option<Block>,
     pub(super) last: Option<Answered>,
