@@ -206,7 +206,7 @@ fn ended(end: &End, it: &Move, context: &Context<'_>) -> Ended {
             let message = format!("pod {path} was still ending when the time was over");
             Ended::new(status, Some(Reason::TimedOut), message)
         }
-        (_, End::TimedOut(Some(why))) => Ended::new(Status::Failed, Some(Reason::TimedOut), *why),
+        (_, End::TimedOut(Some(why))) => Ended::new(Status::Failed, Some(Reason::TimedOut), why),
         _ => {
             let message = format!(
                 "pod {path} could not be evicted in time{}",
