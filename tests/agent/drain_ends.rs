@@ -39,8 +39,9 @@ fn says(text: &Value, part: &str) -> bool {
 fn a_node_is_restored_in_a_time_of_its_own() {
     let world = World::new(1);
     throttle(&world);
-    // The cordon goes well; what takes it back fails at first, when the drain's time is over.
-    let fails = Fault::status("patch", "nodes", 503).skip(1).times(2);
+    // The cordon goes well; what takes it back fails at first, when the drain's time is over, and more often than a
+    // single write is tried.
+    let fails = Fault::status("patch", "nodes", 503).skip(1).times(4);
     world.server.set_fault(fails);
     let agent = world.setup.start();
     let result = world.drain(&[("timeout_seconds", json!(2))]);

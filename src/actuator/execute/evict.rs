@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::drain::plan::Group;
 use super::mover::{self, End, Mover, entry, no_thread};
-use super::moves::one::{Fate, Move, Stage, never_details};
+use super::moves::one::{Fate, MAYBE, Move, Stage, never_details};
 use super::pods::{Phase, Pod};
 use super::sight::Sight;
 use crate::actions::outcome::{Reason, Status};
@@ -208,10 +208,13 @@ fn ended(end: &End, it: &Move, context: &Context<'_>) -> Ended {
         }
         (_, End::TimedOut(Some(why))) => Ended::new(Status::Failed, Some(Reason::TimedOut), why),
         _ => {
-            let message = format!(
+            let mut message = format!(
                 "pod {path} could not be evicted in time{}",
                 blocked.unwrap_or_default()
             );
+            if it.may_be_evicted() {
+                message += &format!("; {MAYBE}");
+            }
             Ended::new(Status::Failed, Some(Reason::TimedOut), message)
         }
     };

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use log::warn;
 use serde_json::Value;
 
+use crate::actions::outcome::Reason;
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::Writes;
 use crate::actuator::ended::Ended;
@@ -15,6 +16,8 @@ use crate::logging::ACTUATOR;
 
 /// Time of its own: that the drain's is over may be the very reason why the node is given back.
 const RESTORING: Duration = Duration::from_secs(20);
+/// The pause after a failure.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The node as it is left.
 pub(super) struct Left {
@@ -36,7 +39,7 @@ impl Left {
     pub(super) fn restored(context: &Context<'_>, writes: &Writes<'_>, before: &Node) -> Self {
         let context = later(context);
         let state = |node: &Node| node::state(node, context.id);
-        match undo_cordon(&context, writes, before, Undo::This) {
+        match undo(&context, writes, before) {
             Ok(Undone::Done(node)) => Self {
                 after: state(&node),
                 restored: true,
@@ -97,6 +100,20 @@ impl Left {
         ended
             .with("after", self.after)
             .with("restored", self.restored)
+    }
+}
+
+/// Undoes the cordon, again and again where a failure may pass: it is read and checked anew each time.
+fn undo(context: &Context<'_>, writes: &Writes<'_>, before: &Node) -> Result<Undone, Ended> {
+    loop {
+        match undo_cordon(context, writes, before, Undo::This) {
+            Err(ended) if ended.reason == Some(Reason::ApiError) && !context.left().is_zero() => {
+                if context.pause(AGAIN).is_err() {
+                    return Err(ended);
+                }
+            }
+            other => return other,
+        }
     }
 }
 

@@ -12,6 +12,9 @@ use crate::actuator::execute::pods::Pod;
 /// A pod that takes so much longer to end than its grace period is stuck.
 const STUCK: Duration = Duration::from_mins(1);
 
+/// What is said of a pod that was asked for without an answer.
+pub const MAYBE: &str = "an answer was lost, so its eviction may have been accepted";
+
 /// One pod.
 #[derive(Debug)]
 pub struct Move {
@@ -101,6 +104,11 @@ impl Move {
         self.fate().is_none_or(Fate::is_good)
     }
 
+    /// Whether it is open and an eviction was sent whose answer was lost.
+    pub fn may_be_evicted(&self) -> bool {
+        self.maybe && self.is_open()
+    }
+
     /// What holds it, if it is held.
     pub fn block(&self) -> Option<&Block> {
         match &self.stage {
@@ -144,6 +152,10 @@ impl Move {
             Stage::Due { .. } | Stage::Held { .. } => match (&self.block, &self.last) {
                 (Some(block), _) => {
                     json!({"outcome": "blocked", "never": false, "budget": block.details(), "message": block.text()})
+                }
+                (None, Some(last)) if self.maybe => {
+                    let message = format!("{}; {MAYBE}", last.text);
+                    json!({"outcome": "timed_out", "message": message, "status": last.status})
                 }
                 (None, Some(last)) => {
                     json!({"outcome": "timed_out", "message": last.text, "status": last.status})

@@ -286,6 +286,9 @@ fn a_lost_answer_may_have_been_a_yes() {
     moves.next(now);
     moves.answered(0, answered(Answer::Lost), now);
     moves.answered(1, answered(Answer::Lost), now);
+    assert!(moves.all()[0].may_be_evicted());
+    let details = moves.all()[0].details(now);
+    assert!(details["message"].as_str().unwrap().contains(one::MAYBE));
     assert!(moves.seen(ending("a"), now));
     moves.lost("a");
     moves.lost("b");
