@@ -14,6 +14,7 @@ use crate::actions::id::EnvelopeId;
 use crate::actions::limiter::{EvictionLimiter, Permit};
 use crate::actions::outcome::{Reason, Status};
 use crate::actions::policy::Policy;
+use crate::kube::call::{Call, Deadlines};
 use crate::kube::client::pause_after;
 use crate::kube::{Client, Target};
 use crate::logging::ACTUATOR;
@@ -26,6 +27,9 @@ use writes::Writes;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// The longest of them.
 const RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// What a read has at least, also at the very end: it says how things were left.
+const LAST_READ: Duration = Duration::from_secs(5);
 
 /// What the actuator provides for one action.
 pub trait Record {
@@ -82,6 +86,11 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Whether a pod of that namespace and name is the agent's own.
+    pub fn is_own(&self, namespace: &str, name: &str) -> bool {
+        self.own_pod == Some((namespace, name))
+    }
+
     /// Time left until the deadline.
     pub fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
@@ -105,7 +114,11 @@ impl<'a> Context<'a> {
         let doing = format!("to read {path}");
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         loop {
-            match self.kube.get(&target, resource) {
+            let call = Call {
+                deadlines: Deadlines::OBJECT.within(self.left().max(LAST_READ)),
+                ..Call::get(&target, resource)
+            };
+            match self.kube.send(&call) {
                 Ok(found) => return Ok(Some(found)),
                 Err(err) if err.is_not_found() => return Ok(None),
                 Err(err) if err.is_transient() && !self.left().is_zero() => {

@@ -22,6 +22,18 @@ pub struct Ended {
     pub details: Map<String, Value>,
 }
 
+/// What is known of the write of an action that failed after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It took place.
+    Done,
+    /// Its answer was lost: it may have.
+    Unknown,
+}
+
+/// Under this name `details` hold it.
+const WRITE: &str = "write";
+
 impl Ended {
     /// With nothing in its details.
     pub fn new(status: Status, reason: Option<Reason>, message: impl Into<String>) -> Self {
@@ -122,6 +134,21 @@ impl Ended {
             },
             _ => self,
         }
+    }
+
+    /// The same, after a write that took place or may have.
+    #[must_use]
+    pub fn having_written(self, written: Written) -> Self {
+        let written = match written {
+            Written::Done => "done",
+            Written::Unknown => "unknown",
+        };
+        self.with(WRITE, written)
+    }
+
+    /// Whether a write took place or may have.
+    pub fn has_written(&self) -> bool {
+        self.details.contains_key(WRITE)
     }
 
     /// With one more member in its details.

@@ -41,7 +41,7 @@ impl Deadlines {
 
 impl Deadlines {
     /// The same, and over after `left` at the latest.
-    pub(super) fn within(self, left: Duration) -> Self {
+    pub fn within(self, left: Duration) -> Self {
         Self {
             answer: self.answer.min(left),
             silence: self.silence.min(left),

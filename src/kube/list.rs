@@ -17,7 +17,7 @@ use crate::thread::backoff::Backoff;
 /// Items a page: client-go's own default. The server holds a page whole, we never do.
 const PAGE: u32 = 500;
 /// Tries of one page before the list is given up.
-const TRIES: u32 = 4;
+pub const TRIES: u32 = 4;
 
 /// How a list is read.
 #[derive(Debug, Clone, Copy)]

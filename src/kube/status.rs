@@ -173,7 +173,9 @@ impl Error {
     /// True where the same request may succeed a little later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Status(status) => matches!(status.code, 408 | 429 | 500..),
+            // A 401 was tried with credentials read anew already. It passes all the same: while a token is rotated the
+            // file may be behind, and an API server that starts knows nobody.
+            Self::Status(status) => matches!(status.code, 401 | 408 | 429 | 500..),
             Self::Connect(_) | Self::Timeout(_) | Self::Cut(_) | Self::Credentials(_) => true,
             Self::Tls(_) | Self::Decode(_) | Self::Stopped | Self::Fenced => false,
         }
@@ -236,6 +238,20 @@ mod tests {
             Some("The disruption budget web needs 3 healthy pods and has 3 currently")
         );
         assert!(Error::Status(Box::new(status)).is_transient());
+    }
+
+    #[test]
+    fn what_may_be_tried_again() {
+        let of = |code| {
+            let status = Status::from_answer(code, None, b"");
+            Error::Status(Box::new(status)).is_transient()
+        };
+        for code in [401, 408, 429, 500, 503, 504] {
+            assert!(of(code), "{code}");
+        }
+        for code in [400, 403, 404, 409, 410, 422] {
+            assert!(!of(code), "{code}");
+        }
     }
 
     #[test]

@@ -9,10 +9,11 @@ use sandbox::backend::{self, Backend, NewAction};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-struct World {
-    server: ApiServer,
-    backend: Backend,
-    setup: Setup,
+/// A simulated API server, a backend, and how an agent between them is started.
+pub(crate) struct World {
+    pub(crate) server: ApiServer,
+    pub(crate) backend: Backend,
+    pub(crate) setup: Setup,
     _folder: TempDir,
 }
 
@@ -43,18 +44,22 @@ impl World {
         }
     }
 
-    fn new(pods: usize) -> Self {
+    pub(crate) fn new(pods: usize) -> Self {
         Self::of("v1.20.2", pods)
     }
 
-    fn drain(&self, params: &[(&str, Value)]) -> Value {
+    pub(crate) fn drain(&self, params: &[(&str, Value)]) -> Value {
         let mut all = json!({"node": "n-1", "timeout_seconds": 20});
         for (name, value) in params {
             all[name] = value.clone();
         }
+        self.act("drain_node", all)
+    }
+
+    pub(crate) fn act(&self, action: &str, params: Value) -> Value {
         let new = NewAction {
             cluster_id: Some("test-cluster".to_owned()),
-            ..NewAction::new("drain_node", all)
+            ..NewAction::new(action, params)
         };
         let id = self.backend.create_action(&new).unwrap().id;
         let came = self
@@ -64,7 +69,7 @@ impl World {
         self.backend.result(&id).unwrap()
     }
 
-    fn evictions(&self) -> usize {
+    pub(crate) fn evictions(&self) -> usize {
         let entries = self.server.audit().entries();
         entries
             .iter()
@@ -72,13 +77,13 @@ impl World {
             .count()
     }
 
-    fn finish(&self, mut agent: Agent) {
+    pub(crate) fn finish(&self, mut agent: Agent) {
         agent.stop();
         self.backend.assert_no_violations();
     }
 }
 
-fn pod(name: &str) -> Value {
+pub(crate) fn pod(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -90,7 +95,7 @@ fn pod(name: &str) -> Value {
     })
 }
 
-fn count(result: &Value, outcome: &str) -> u64 {
+pub(crate) fn count(result: &Value, outcome: &str) -> u64 {
     result["details"]["counts"][outcome].as_u64().unwrap_or(0)
 }
 

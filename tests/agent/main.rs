@@ -19,6 +19,7 @@ mod credentials;
 mod delivery;
 mod dependencies;
 mod drain;
+mod drain_ends;
 mod drain_faults;
 mod drain_race;
 mod durability;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::drain::plan::Group;
 use super::mover::{self, End, Mover, entry, no_thread};
-use super::moves::one::{Fate, Move, Stage, never_details};
+use super::moves::one::{Fate, MAYBE, Move, Stage, never_details};
 use super::pods::{Phase, Pod};
 use super::sight::Sight;
 use crate::actions::outcome::{Reason, Status};
@@ -206,12 +206,15 @@ fn ended(end: &End, it: &Move, context: &Context<'_>) -> Ended {
             let message = format!("pod {path} was still ending when the time was over");
             Ended::new(status, Some(Reason::TimedOut), message)
         }
-        (_, End::TimedOut(Some(why))) => Ended::new(Status::Failed, Some(Reason::TimedOut), *why),
+        (_, End::TimedOut(Some(why))) => Ended::new(Status::Failed, Some(Reason::TimedOut), why),
         _ => {
-            let message = format!(
+            let mut message = format!(
                 "pod {path} could not be evicted in time{}",
                 blocked.unwrap_or_default()
             );
+            if it.may_be_evicted() {
+                message += &format!("; {MAYBE}");
+            }
             Ended::new(Status::Failed, Some(Reason::TimedOut), message)
         }
     };

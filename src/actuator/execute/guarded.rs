@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::actions::outcome::{Reason, Status};
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::Writes;
-use crate::actuator::ended::Ended;
+use crate::actuator::ended::{Ended, Written};
 use crate::kube;
 use crate::kube::client::pause_after;
 use crate::logging::ACTUATOR;
@@ -121,8 +121,9 @@ impl Fate {
     fn of(err: &kube::Error) -> Self {
         match err {
             kube::Error::Status(status) => match status.code {
-                // A conflict, or API priority and fairness: refused before anything was done.
-                409 | 429 => Self::Undone,
+                // A token that is being rotated, a conflict, or API priority and fairness: refused before anything was
+                // done.
+                401 | 409 | 429 => Self::Undone,
                 408 | 500.. => Self::Unknown,
                 _ => Self::Refused,
             },
@@ -168,7 +169,7 @@ fn maybe_written(mut ended: Ended) -> Ended {
     ended
         .message
         .push_str("; an answer was lost, so the write may have taken place");
-    ended.after_write().with("write", "unknown")
+    ended.after_write().having_written(Written::Unknown)
 }
 
 /// Looks again and again, at first quickly, until there is an answer; `None` at `deadline`.
@@ -189,5 +190,29 @@ pub fn until<T>(
         }
         context.pause(pause.min(left))?;
         pause = (pause * 2).min(REREAD_MOST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_write_by_its_answer() {
+        let of = |code| {
+            let status = kube::Status::from_answer(code, None, b"");
+            Fate::of(&kube::Error::Status(Box::new(status)))
+        };
+        for code in [401, 409, 429] {
+            assert_eq!(of(code), Fate::Undone, "{code}");
+        }
+        for code in [408, 500, 503, 504] {
+            assert_eq!(of(code), Fate::Unknown, "{code}");
+        }
+        for code in [400, 403, 404, 422] {
+            assert_eq!(of(code), Fate::Refused, "{code}");
+        }
+        let lost = Fate::of(&kube::Error::Timeout("global".to_owned()));
+        assert_eq!(lost, Fate::Unknown);
     }
 }

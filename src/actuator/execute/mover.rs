@@ -5,6 +5,7 @@
 //! is the end of the pods, of which many go on at once.
 
 mod evict;
+mod last_look;
 mod learn;
 
 use std::collections::HashSet;
@@ -26,6 +27,8 @@ use crate::actuator::ended::Ended;
 use crate::kube::objects::Node;
 use crate::logging::ACTUATOR;
 
+use last_look::LOOK_AGAIN;
+pub use last_look::pods_on;
 pub use learn::version;
 
 /// How long after the stop the end of evicted pods is still waited for, of the 5.5 s that an action has then.
@@ -41,10 +44,12 @@ pub struct Mover<'a, 'c, 'scope, 'env> {
     pub moves: Moves,
     /// The version that the server speaks.
     pub api: Version,
-    /// In place of the pods' own, in seconds.
+    /// In place of the pods' own, in seconds; the agent's pod keeps its own.
     pub grace: Option<u32>,
     /// The uids of pods whose step is written down.
     stepped: HashSet<String>,
+    /// The node that shall be empty in the end.
+    node: Option<String>,
     settled: usize,
     /// When MAX_EVICTIONS_PER_MINUTE allows the next eviction, while it allows none.
     permit_at: Option<Instant>,
@@ -56,7 +61,7 @@ pub enum End {
     /// Every pod is settled, well or not.
     Settled,
     /// The time is over; why, where more can be said.
-    TimedOut(Option<&'static str>),
+    TimedOut(Option<String>),
     /// The agent stops.
     Stopped,
     /// Something else has happened that ends it.
@@ -86,9 +91,19 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
             moves: Moves::new(max_parallel),
             api,
             grace,
+            node: None,
             stepped: HashSet::new(),
             settled: 0,
             permit_at: None,
+        }
+    }
+
+    /// The same, to empty this node: it is settled only when a list says that no pod was missed.
+    #[must_use]
+    pub fn emptying(self, node: &str) -> Self {
+        Self {
+            node: Some(node.to_owned()),
+            ..self
         }
     }
 
@@ -99,7 +114,9 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
         writes: Option<&Writes<'_>>,
         others: &mut dyn FnMut(&mut Moves, Other) -> Option<String>,
     ) -> End {
-        let end = loop {
+        // Nothing was evicted or waited for since the last look.
+        let mut looked = false;
+        let mut end = loop {
             while let Ok(news) = self.sight.news.try_recv() {
                 if let Some(why) = self.take(news, others) {
                     self.write_steps();
@@ -111,12 +128,27 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
             if self.context.stop.requested() {
                 break End::Stopped;
             }
-            if self.context.left().is_zero() {
-                break End::TimedOut(None);
+            let next = self.moves.next(Instant::now());
+            let is_last = self.is_last(next);
+            let is_over = self.context.left().is_zero();
+            if is_last && !looked {
+                looked = true;
+                if let Err(why) = self.last_look(others) {
+                    if is_over {
+                        break End::TimedOut(Some(why));
+                    }
+                    looked = false;
+                    if let Some(why) = self.pause(LOOK_AGAIN.min(self.context.left()), others) {
+                        self.write_steps();
+                        return End::Aborted(why);
+                    }
+                }
+                continue;
             }
-            let now = Instant::now();
-            match self.moves.next(now) {
+            looked = is_last;
+            match next {
                 Next::Done => break End::Settled,
+                _ if is_over => break End::TimedOut(None),
                 Next::Evict { index, again } => {
                     // There is something to evict, so the right to write was taken.
                     let Some(writes) = writes else {
@@ -126,12 +158,13 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
                 }
                 Next::Wait(_) if self.is_exhausted() => {
                     let why = "MAX_EVICTIONS_PER_MINUTE leaves no eviction before the deadline";
-                    break End::TimedOut(Some(why));
+                    break End::TimedOut(Some(why.to_owned()));
                 }
                 Next::Wait(until) => {
                     let held_up = self.moves.take_held_up();
                     self.context.metrics.evictions_blocked.inc_by(held_up);
                     let left = self.context.left();
+                    let now = Instant::now();
                     let wait = until.map_or(left, |it| left.min(it.saturating_duration_since(now)));
                     if let Some(why) = self.pause(wait, others) {
                         self.write_steps();
@@ -142,6 +175,7 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
         };
         if end == End::Stopped {
             self.linger(others);
+            end = self.stopped(others);
         }
         let held_up = self.moves.take_held_up();
         self.context.metrics.evictions_blocked.inc_by(held_up);

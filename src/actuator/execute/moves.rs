@@ -91,6 +91,7 @@ impl Moves {
             stage,
             maybe: false,
             failures: 0,
+            in_a_row: 0,
             was_asked: false,
             block: None,
             last: None,
@@ -122,6 +123,12 @@ impl Moves {
     /// How many are settled.
     pub fn settled(&self) -> usize {
         self.pods.iter().filter(|it| it.fate().is_some()).count()
+    }
+
+    /// Whether all are out of the way.
+    pub fn are_gone(&self) -> bool {
+        let is_gone = |it: &Move| it.fate().is_some_and(Fate::is_good);
+        self.pods.iter().all(is_gone)
     }
 
     /// How many an eviction of ours has ended, or is ending.

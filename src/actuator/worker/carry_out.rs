@@ -25,6 +25,8 @@ use crate::timestamp;
 
 /// How long looking at what a crash has left may take.
 const OBSERVATION: Duration = Duration::from_mins(1);
+/// What an action may take beyond its time: the answer of a request under way, and a drain that gives its node back.
+const OVERRUN: Duration = Duration::from_mins(1);
 /// An action that is a single write.
 const QUICK: Duration = Duration::from_mins(1);
 
@@ -74,7 +76,7 @@ impl Worker {
         let how = if dry_run { " (dry run)" } else { "" };
         info!(target: ACTUATOR, "Executing action {id}: {} {}{how}", action.kind().as_str(), action.target());
         let timeout = timeout(action);
-        component.period(timeout.max(LOOK));
+        component.period(timeout + OVERRUN);
         let began = (OffsetDateTime::now_utc(), Instant::now());
         let record = Journaled {
             worker: self,
@@ -83,6 +85,7 @@ impl Worker {
         };
         let context = self.context(id, dry_run, began.1 + timeout, &record, stop);
         let ended = caught(id, || execute(action, &context));
+        component.period(LOOK);
         self.metrics
             .action_seconds
             .with_label_values(&[action.kind().as_str()])

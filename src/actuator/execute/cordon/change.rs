@@ -13,7 +13,7 @@ use crate::actions::id::EnvelopeId;
 use crate::actions::outcome::{Reason, Status};
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::{PatchType, Writes};
-use crate::actuator::ended::Ended;
+use crate::actuator::ended::{Ended, Written};
 use crate::actuator::execute::guarded::{self, Change, Guarded};
 use crate::actuator::execute::node::{path, read, uid, version};
 use crate::actuator::execute::ownership::{CORDONED_BY, Ownership, is_unschedulable};
@@ -149,13 +149,16 @@ impl<'a> Cordon<'a> {
     fn see(&self, context: &Context<'_>, holds: impl Fn(&Node) -> bool) -> Result<Node, Ended> {
         let look = || Ok(Some(self.read(context)?).filter(&holds));
         let seen = guarded::until(context, Instant::now() + SEEN_WITHIN, look);
-        seen.map_err(Ended::after_write)?.ok_or_else(|| {
+        let undone = || {
             let message = format!(
                 "wrote {}, but the node does not stay so: somebody undid it",
                 self.doing()
             );
             Ended::new(Status::Failed, Some(Reason::TimedOut), message)
-        })
+        };
+        (seen.map_err(Ended::after_write))
+            .and_then(|seen| seen.ok_or_else(undone))
+            .map_err(|ended| ended.having_written(Written::Done))
     }
 }
 

@@ -33,7 +33,7 @@ impl<'a, 'c> Daemons<'a, 'c> {
 
     /// Whether it is the agent's own pod.
     pub(super) fn is_own(&self, pod: &Pod) -> bool {
-        self.context.own_pod == Some((&pod.namespace, &pod.name))
+        self.context.is_own(&pod.namespace, &pod.name)
     }
 
     fn exists(&mut self, pod: &Pod) -> Result<bool, Ended> {

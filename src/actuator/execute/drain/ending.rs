@@ -10,12 +10,13 @@ use crate::actions::params::{DrainNode, OnFailure};
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::Writes;
 use crate::actuator::ended::Ended;
-use crate::actuator::execute::cordon::change::{Undo, Undone, undo_cordon};
 use crate::actuator::execute::mover::{End, entry};
 use crate::actuator::execute::moves::Moves;
 use crate::actuator::execute::moves::one::Move;
 use crate::actuator::execute::node;
 use crate::kube::objects::Node;
+
+use super::restore::Left;
 
 /// A drain that has ended.
 pub(super) struct Ending<'a, 'c> {
@@ -24,8 +25,6 @@ pub(super) struct Ending<'a, 'c> {
     pub(super) writes: &'a Writes<'c>,
     /// The node before it was cordoned.
     pub(super) before: &'a Node,
-    /// And after.
-    pub(super) cordoned: &'a Node,
     /// Whether this action cordoned it.
     pub(super) ours: bool,
     pub(super) moves: &'a Moves,
@@ -47,21 +46,18 @@ impl Ending<'_, '_> {
         let pods: Vec<Value> = told.chain(self.kept.iter().cloned()).collect();
 
         let ended = self.status(end, &left);
-        let (after, restored) = self.node_after(&ended);
-        let fate = if after["unschedulable"] == true {
-            "cordoned"
-        } else if after.is_null() {
-            "in an unknown state"
+        let node = self.node_after(&ended);
+        let ended = if ended.status == Status::Succeeded && node.is_schedulable() {
+            let message = format!("{}: somebody uncordoned the node meanwhile", ended.message);
+            let status = Self::failure(self.moves);
+            Ended::new(status, Some(Reason::PreconditionFailed), message)
         } else {
-            "schedulable"
+            ended
         };
-        let message = format!("{}; node {} is left {fate}", ended.message, self.it.node);
-        Ended { message, ..ended }
+        node.told_by(ended, self.before)
             .with("uid", self.before.metadata.uid.clone())
             .with("before", node::state(self.before, self.context.id))
-            .with("after", after)
             .with("cordoned_by_this", self.ours)
-            .with("restored", restored)
             .with("counts", counts(&pods))
             .with("pods", pods)
     }
@@ -73,17 +69,13 @@ impl Ending<'_, '_> {
             "{evicted} of {total} pods evicted from node {}",
             self.it.node
         );
-        if left.is_empty() && *end != End::Stopped {
+        // Where the time or the agent ended it, it was not looked whether these were all.
+        if left.is_empty() && matches!(end, End::Settled | End::Aborted(_)) {
             return Ended::succeeded(done);
         }
-        let status = if evicted > 0 {
-            Status::Partial
-        } else {
-            Status::Failed
-        };
+        let status = Self::failure(self.moves);
         let first = left.first().map(|it| Self::why(it)).unwrap_or_default();
         match end {
-            End::Stopped if left.is_empty() => Ended::succeeded(done),
             End::Stopped => Ended::interrupted(format!("{done} when the agent was told to stop")),
             End::Aborted(why) => Ended::new(
                 status,
@@ -113,6 +105,14 @@ impl Ending<'_, '_> {
         }
     }
 
+    fn failure(moves: &Moves) -> Status {
+        if moves.evicted() > 0 {
+            Status::Partial
+        } else {
+            Status::Failed
+        }
+    }
+
     fn why(it: &Move) -> String {
         let details = it.details(Instant::now());
         let text = |name: &str| details[name].as_str().map(str::to_owned);
@@ -122,25 +122,18 @@ impl Ending<'_, '_> {
         format!("{} ({why})", it.pod.path())
     }
 
-    /// The node as it is left, and whether our cordon was undone: only where the drain has failed, has evicted
-    /// nothing, and is told to restore.
-    fn node_after(&self, ended: &Ended) -> (Value, bool) {
+    /// Our cordon is undone only where the drain has failed, has evicted nothing, and is told to restore.
+    fn node_after(&self, ended: &Ended) -> Left {
         let is_over = matches!(ended.status, Status::Failed | Status::Interrupted);
         let restore = is_over
             && self.ours
             && self.it.on_failure == OnFailure::Restore
             && self.moves.evicted() == 0;
-        let state = |node: &Node| node::state(node, self.context.id);
         if restore {
-            let undone = undo_cordon(self.context, self.writes, self.cordoned, Undo::This);
-            return match undone {
-                Ok(Undone::Done(node)) => (state(&node), true),
-                Ok(Undone::NotCordoned(node) | Undone::Kept { node, .. }) => (state(&node), false),
-                Err(err) => (json!({"error": err.message}), false),
-            };
+            Left::restored(self.context, self.writes, self.before)
+        } else {
+            Left::as_found(self.context, self.before)
         }
-        let node = node::read_node(self.context, &self.it.node, None);
-        (node.map_or(Value::Null, |it| state(&it)), false)
     }
 }
 

@@ -6,6 +6,7 @@
 mod daemons;
 mod ending;
 pub mod plan;
+mod restore;
 
 use std::thread;
 use std::time::Instant;
@@ -13,23 +14,23 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::cordon::change::set_cordon;
-use super::mover::{self, Mover, Other, entry, no_thread};
+use super::mover::{self, Mover, Other, entry, no_thread, pods_on};
 use super::moves::Moves;
 use super::moves::one::{Fate, never_details};
 use super::node;
 use super::ownership::{Ownership, is_unschedulable};
 use super::pods::Pod;
 use super::sight::Sight;
-use crate::actions::params::DrainNode;
+use crate::actions::params::{DrainNode, OnFailure};
 use crate::actuator::context::Context;
-use crate::actuator::ended::Ended;
-use crate::kube::list::{self, list};
+use crate::actuator::context::writes::Writes;
+use crate::actuator::ended::{Ended, Written};
+use crate::kube::list::TRIES;
 use crate::kube::objects::Node;
-use crate::kube::stream::parse;
-use crate::kube::{Collection, Resource};
 use daemons::Daemons;
 use ending::Ending;
 use plan::{Group, Lot, Rules, refusal_details};
+use restore::Left;
 
 /// Carries it out.
 pub fn execute(it: &DrainNode, context: &Context<'_>) -> Result<Ended, Ended> {
@@ -49,7 +50,8 @@ pub fn execute(it: &DrainNode, context: &Context<'_>) -> Result<Ended, Ended> {
             api,
             it.max_parallel,
             it.grace_period_seconds,
-        );
+        )
+        .emptying(it.node.as_str());
         let drain = Drain {
             it,
             context,
@@ -70,7 +72,8 @@ pub fn observe(it: &DrainNode, context: &Context<'_>) -> Result<Ended, Ended> {
     };
     let mut daemons = Daemons::new(context);
     let mut left = Vec::new();
-    for pod in pods_of(it, context).map_err(Ended::not_observed)? {
+    let pods = pods_on(context, it.node.as_str(), TRIES).map_err(Ended::not_observed)?;
+    for pod in pods {
         let lot = daemons
             .lot(&pod, Rules::from(it))
             .map_err(Ended::not_observed)?;
@@ -101,27 +104,6 @@ fn read(it: &DrainNode, context: &Context<'_>) -> Result<Option<Node>, Ended> {
         return Ok(None);
     }
     node::read_node(context, &it.node, it.node_uid.as_ref()).map(Some)
-}
-
-fn pods_of(it: &DrainNode, context: &Context<'_>) -> Result<Vec<Pod>, Ended> {
-    let on_node =
-        Collection::from(Resource::PODS).with_fields(format!("spec.nodeName={}", it.node));
-    let mut pods: Vec<Pod> = Vec::new();
-    let listed = list(context.kube, on_node, list::Options::default(), |window| {
-        parse(window, |source| {
-            pods.push(serde::Deserialize::deserialize(source)?);
-            Ok(())
-        })
-    });
-    match listed {
-        Ok(_) => {
-            // A page that broke off is read twice.
-            pods.sort_by(|a, b| a.uid.cmp(&b.uid));
-            pods.dedup_by(|a, b| a.uid == b.uid);
-            Ok(pods)
-        }
-        Err(err) => Err(Ended::api("to list the node's pods", &err)),
-    }
 }
 
 /// One drain under way.
@@ -181,25 +163,39 @@ impl Drain<'_, '_> {
             return Ok(self.unchanged(Ended::plan(message, plan.clone()), plan));
         }
         let writes = self.context.begin()?;
-        let cordoned = set_cordon(self.context, &writes, &self.node)?;
+        let cordoned = set_cordon(self.context, &writes, &self.node)
+            .map_err(|ended| self.not_begun(ended, &writes))?;
         let ours = !is_cordoned && cordoned.ownership == Ownership::This;
         // Only now: a list that is older than the cordon would look as if somebody had undone it.
-        mover
-            .sight
-            .watch_node(self.it.node.as_str())
-            .map_err(|err| no_thread(&err).after_write())?;
+        let watched = mover.sight.watch_node(self.it.node.as_str());
+        watched.map_err(|err| {
+            let ended = no_thread(&err);
+            let ended = if ours {
+                ended.having_written(Written::Done)
+            } else {
+                ended
+            };
+            self.not_begun(ended, &writes)
+        })?;
         let end = mover.run(Some(&writes), &mut |moves, other| self.other(moves, other));
         let ending = Ending {
             it: self.it,
             context: self.context,
             writes: &writes,
             before: &self.node,
-            cordoned: &cordoned.node,
             ours,
             moves: &mover.moves,
             kept: &self.kept,
         };
         Ok(ending.ended(&end))
+    }
+
+    /// The end of a drain that failed before its first eviction; a cordon that may be ours by now is undone.
+    fn not_begun(&self, ended: Ended, writes: &Writes<'_>) -> Ended {
+        if !ended.has_written() || self.it.on_failure != OnFailure::Restore {
+            return ended;
+        }
+        Left::restored(self.context, writes, &self.node).told_by(ended, &self.node)
     }
 
     /// Sorts the pods: those that go into `moves`, those that stay into `kept`; returns those that forbid it.

@@ -29,8 +29,8 @@ pub enum Answer {
     Throttled,
     /// More than one budget selects the pod.
     Overlap,
-    /// Not sent, since this agent does not lead; or a 403 for a reason that may pass: the namespace is ending, or a
-    /// budget's state is odd for now.
+    /// Not sent, since this agent does not lead; or refused for a reason that may pass: a 401 while the token is
+    /// rotated, a 403 because the namespace is ending or a budget's state is odd for now.
     NotNow,
     /// The agent may not evict.
     Forbidden,
@@ -114,9 +114,22 @@ impl Answered {
     }
 }
 
+impl Answered {
+    /// The HTTP status of a refusal.
+    pub fn code(&self) -> Option<u64> {
+        self.status.as_ref().and_then(|it| it["code"].as_u64())
+    }
+
+    /// Whether `other` says the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.answer == other.answer && self.code() == other.code()
+    }
+}
+
 fn meaning(status: &Status) -> Answer {
     let says = |text: &str| status.message.contains(text);
     match status.code {
+        401 => Answer::NotNow,
         404 => Answer::Gone,
         409 => Answer::Conflict,
         429 => match status.cause("DisruptionBudget") {
@@ -164,6 +177,7 @@ mod tests {
         let ending = json!({"reason": "Forbidden", "message": "pods \"a\" is forbidden: unable to create new content",
             "details": {"causes": [{"reason": "NamespaceTerminating", "message": "namespace x is being terminated"}]}});
         let cases = [
+            (401, json!({"reason": "Unauthorized"}), Answer::NotNow),
             (404, json!({"reason": "NotFound"}), Answer::Gone),
             (409, json!({"reason": "Conflict"}), Answer::Conflict),
             (

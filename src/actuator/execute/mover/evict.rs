@@ -28,7 +28,7 @@ impl Mover<'_, '_, '_, '_> {
             }
             let details = match &it.stage {
                 Stage::Due { .. } | Stage::Held { .. } => {
-                    let body = eviction::body(self.api, &it.pod, self.grace, true);
+                    let body = eviction::body(self.api, &it.pod, self.grace_of(&it.pod), true);
                     let path = eviction::path(&it.pod);
                     let answer = create_dry_run(self.context.kube, &path, RESOURCE, &body);
                     would(&Answered::of(answer))
@@ -79,8 +79,14 @@ impl Mover<'_, '_, '_, '_> {
 
     fn send(&self, writes: &Writes<'_>, index: usize) -> Answered {
         let pod = &self.moves.all()[index].pod;
-        let body = eviction::body(self.api, pod, self.grace, false);
+        let body = eviction::body(self.api, pod, self.grace_of(pod), false);
         Answered::of(writes.create::<meta::Status>(&eviction::path(pod), RESOURCE, &body))
+    }
+
+    /// The agent's own pod keeps its own time to end, in which the result leaves.
+    fn grace_of(&self, pod: &Pod) -> Option<u32> {
+        self.grace
+            .filter(|_| !self.context.is_own(&pod.namespace, &pod.name))
     }
 
     /// Looks at a pod before it is asked for again: whether it is still the one, and still to be evicted.
@@ -96,7 +102,8 @@ impl Mover<'_, '_, '_, '_> {
             Ok(Some(pod)) => {
                 self.moves.seen(pod, Instant::now());
             }
-            Err(_) => return !self.context.stop.requested(),
+            // The eviction names the uid, so that it is sent without the look; but not when it is too late.
+            Err(_) => return !self.context.stop.requested() && !self.context.left().is_zero(),
         }
         matches!(self.moves.all()[index].stage, Stage::Due { .. })
     }

@@ -15,7 +15,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MOST: Duration = Duration::from_secs(5);
 /// The pause after a 429 of API priority and fairness that names none.
 const THROTTLED: Duration = Duration::from_secs(1);
-/// Tries of an eviction that the server answers with 500: it may pass, but mostly does not.
+/// A 500 may pass, but mostly does not: final when it was given so often in a row. That a webhook or etcd failed and
+/// that budgets overlap are two answers, neither of which counts for the other.
 pub(super) const TRIES_OF_500: u32 = 4;
 
 impl Moves {
@@ -23,6 +24,9 @@ impl Moves {
     pub fn answered(&mut self, index: usize, answered: Answered, now: Instant) {
         let it = &mut self.pods[index];
         it.was_asked = true;
+        let is_repeated = it.last.as_ref().is_some_and(|it| it.is_like(&answered));
+        it.in_a_row = if is_repeated { it.in_a_row + 1 } else { 1 };
+        let in_a_row = it.in_a_row;
         let later = |failures: u32| {
             let pause = RETRY_FIRST
                 .saturating_mul(1 << failures.min(10))
@@ -65,11 +69,12 @@ impl Moves {
                 self.hold(index, block, until);
             }
             Answer::Overlap => {
-                let block = match self.verdict(index) {
-                    Verdict::Never(block) => block,
-                    _ => Block::read(&answered.text),
+                // What the budgets do not say themselves may pass: one takes the place of another.
+                self.pods[index].stage = match self.verdict(index) {
+                    Verdict::Never(block) => Stage::Done(Fate::Never(block)),
+                    _ if in_a_row < TRIES_OF_500 => later(in_a_row - 1),
+                    _ => Stage::Done(Fate::Never(Block::read(&answered.text))),
                 };
-                self.pods[index].stage = Stage::Done(Fate::Never(block));
             }
             Answer::Throttled => {
                 it.stage = later(0);
@@ -89,8 +94,7 @@ impl Moves {
             Answer::Failed | Answer::Lost => {
                 it.maybe = true;
                 it.failures += 1;
-                let is_500 = answered.status.as_ref().is_some_and(|it| it["code"] == 500);
-                it.stage = if is_500 && it.failures >= TRIES_OF_500 {
+                it.stage = if answered.code() == Some(500) && in_a_row >= TRIES_OF_500 {
                     Stage::Done(Fate::Failed(Box::new(answered.clone())))
                 } else {
                     later(it.failures - 1)

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use super::Moves;
 use super::one::{Fate, Stage};
+use super::{ASK_AGAIN, Moves};
 use crate::actuator::execute::budgets::{Budget, Key};
 use crate::actuator::execute::pods::{Phase, Pod};
 
@@ -34,6 +34,31 @@ impl Moves {
             self.recheck(now, |this, it| this == index && it.fate().is_none());
         }
         true
+    }
+
+    /// A list shows this pod: if it counted as gone, that was too early, as where a list of the watch, read before the
+    /// pod came, is taken in after it.
+    pub fn still_listed(&mut self, pod: &Pod, now: Instant) {
+        let Some(index) = self.position(&pod.uid) else {
+            return;
+        };
+        let it = &mut self.pods[index];
+        let Stage::Done(fate @ (Fate::Evicted | Fate::Gone | Fate::Replaced)) = &it.stage else {
+            return;
+        };
+        if pod.phase == Phase::Finished {
+            return;
+        }
+        it.stage = match pod.ending {
+            Some(_) => Stage::Ending {
+                ours: *fate == Fate::Evicted,
+                since: now,
+            },
+            None => Stage::Due {
+                at: now + ASK_AGAIN,
+                ask: true,
+            },
+        };
     }
 
     /// The pod of this uid is gone.

@@ -12,6 +12,9 @@ use crate::actuator::execute::pods::Pod;
 /// A pod that takes so much longer to end than its grace period is stuck.
 const STUCK: Duration = Duration::from_mins(1);
 
+/// What is said of a pod that was asked for without an answer.
+pub const MAYBE: &str = "an answer was lost, so its eviction may have been accepted";
+
 /// One pod.
 #[derive(Debug)]
 pub struct Move {
@@ -23,7 +26,10 @@ pub struct Move {
     pub stage: Stage,
     /// An eviction was sent whose answer was lost: it may have been accepted.
     pub(super) maybe: bool,
+    /// Failures of every kind, by which the pauses grow.
     pub(super) failures: u32,
+    /// So many answers of the kind that is final only when it is given again and again, in a row.
+    pub(super) in_a_row: u32,
     pub(super) was_asked: bool,
     pub(super) block: Option<Block>,
     pub(super) last: Option<Answered>,
@@ -98,6 +104,11 @@ impl Move {
         self.fate().is_none_or(Fate::is_good)
     }
 
+    /// Whether it is open and an eviction was sent whose answer was lost.
+    pub fn may_be_evicted(&self) -> bool {
+        self.maybe && self.is_open()
+    }
+
     /// What holds it, if it is held.
     pub fn block(&self) -> Option<&Block> {
         match &self.stage {
@@ -141,6 +152,10 @@ impl Move {
             Stage::Due { .. } | Stage::Held { .. } => match (&self.block, &self.last) {
                 (Some(block), _) => {
                     json!({"outcome": "blocked", "never": false, "budget": block.details(), "message": block.text()})
+                }
+                (None, Some(last)) if self.maybe => {
+                    let message = format!("{}; {MAYBE}", last.text);
+                    json!({"outcome": "timed_out", "message": message, "status": last.status})
                 }
                 (None, Some(last)) => {
                     json!({"outcome": "timed_out", "message": last.text, "status": last.status})

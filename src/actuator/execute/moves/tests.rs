@@ -8,6 +8,7 @@ use crate::actuator::execute::budgets::Budget;
 use crate::actuator::execute::budgets::object::BudgetObject;
 use crate::actuator::execute::eviction::Version;
 use crate::actuator::execute::eviction::answer::{Answer, Answered};
+use crate::actuator::execute::pods::Phase;
 use crate::actuator::execute::pods::testing::pod;
 
 fn named(name: &str) -> Pod {
@@ -175,7 +176,9 @@ fn never_is_said_at_once_and_the_others_go_on() {
     let now = Instant::now();
     let mut moves = moves(&["a", "b"], now);
     moves.next(now);
-    moves.answered(0, answered(Answer::Overlap), now);
+    for _ in 0..TRIES_OF_500 {
+        moves.answered(0, answered(Answer::Overlap), now);
+    }
     assert_eq!(outcome(&moves, 0, now), "pdb_misconfigured");
     assert_eq!(moves.next(now), evict(1, false));
     let mut strict = budget(0);
@@ -283,6 +286,9 @@ fn a_lost_answer_may_have_been_a_yes() {
     moves.next(now);
     moves.answered(0, answered(Answer::Lost), now);
     moves.answered(1, answered(Answer::Lost), now);
+    assert!(moves.all()[0].may_be_evicted());
+    let details = moves.all()[0].details(now);
+    assert!(details["message"].as_str().unwrap().contains(one::MAYBE));
     assert!(moves.seen(ending("a"), now));
     moves.lost("a");
     moves.lost("b");
@@ -319,6 +325,33 @@ fn failures_are_tried_again_ever_more_slowly_and_500_not_for_ever() {
 }
 
 #[test]
+fn a_500_and_overlapping_budgets_are_counted_apart() {
+    let now = Instant::now();
+    let mut moves = moves(&["a"], now);
+    let refused = |answer: Answer, code: u16| Answered {
+        status: Some(json!({"code": code})),
+        ..answered(answer)
+    };
+    let overlap = || refused(Answer::Overlap, 500);
+    let failed = || refused(Answer::Failed, 500);
+    let unavailable = || refused(Answer::Failed, 503);
+    for _ in 0..TRIES_OF_500 {
+        for answer in [overlap(), failed(), unavailable()] {
+            moves.answered(0, answer, now);
+            assert!(matches!(moves.next(now), Next::Wait(Some(_))));
+        }
+    }
+    // Only what is said again and again is final.
+    for _ in 1..TRIES_OF_500 {
+        moves.answered(0, overlap(), now);
+        assert!(matches!(moves.next(now), Next::Wait(Some(_))));
+    }
+    moves.answered(0, overlap(), now);
+    assert_eq!(moves.next(now), Next::Done);
+    assert_eq!(outcome(&moves, 0, now), "pdb_misconfigured");
+}
+
+#[test]
 fn what_was_ending_already_is_only_waited_for() {
     let now = Instant::now();
     let mut moves = Moves::new(1);
@@ -334,6 +367,26 @@ fn what_was_ending_already_is_only_waited_for() {
     assert_eq!(outcome(&moves, 0, now), "already_gone");
     assert_eq!(outcome(&moves, 1, now), "replaced");
     assert_eq!(moves.evicted(), 0);
+}
+
+#[test]
+fn a_pod_that_a_list_still_shows_was_counted_too_early() {
+    let now = Instant::now();
+    let mut moves = moves(&["a", "b", "c"], now);
+    moves.only(&HashSet::new());
+    assert!(moves.are_gone());
+    moves.still_listed(&named("a"), now);
+    moves.still_listed(&ending("b"), now);
+    let mut finished = named("c");
+    finished.phase = Phase::Finished;
+    moves.still_listed(&finished, now);
+    moves.still_listed(&named("unknown"), now);
+    assert!(!moves.are_gone());
+    assert_eq!(outcome(&moves, 1, now), "terminating");
+    assert_eq!(outcome(&moves, 2, now), "already_gone");
+    // Not at once: whoever says so and does not mean it is not asked in a loop.
+    assert_eq!(moves.next(now), Next::Wait(Some(now + ASK_AGAIN)));
+    assert_eq!(moves.next(now + ASK_AGAIN), evict(0, false));
 }
 
 #[test]
