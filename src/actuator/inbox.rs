@@ -227,7 +227,7 @@ impl Inbox {
 
     /// Takes up what a crash or a restart has left. Returns the claimed orders that cannot be proven any more:
     /// they are owed a result.
-    pub fn recover(&self, recovered: Recovered) -> Vec<RawEnvelope> {
+    pub fn recover(&self, recovered: Recovered) -> Vec<(RawEnvelope, Stage)> {
         let mut owed = Vec::new();
         for it in recovered.unfinished {
             let envelope = it.envelope.clone();
@@ -237,7 +237,7 @@ impl Inbox {
                     warn!(target: ACTUATOR, "An order from before the restart is not proven any more: {refusal}");
                     match it.stage {
                         Stage::Received => drop(self.journal().dropped(envelope.id())),
-                        Stage::Claimed | Stage::Started { .. } => owed.push(envelope),
+                        stage => owed.push((envelope, stage)),
                     }
                     continue;
                 }
