@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use crate::actions::action::ActionKind;
 use crate::actions::outcome::{Outcome, Reason, Status};
 use crate::actions::policy::Denial;
+use crate::journal::Stage;
 use crate::kube;
 use crate::rbac::capability::Lack;
 
@@ -107,6 +108,27 @@ impl Ended {
         Self::succeeded(message)
             .with("dry_run", true)
             .with("plan", plan)
+    }
+
+    /// The result that an order is owed of which a run before this one had come to `stage`, and which cannot be proven
+    /// any more, for this reason; and when it was begun. What was begun may have changed the cluster, and says so.
+    pub fn unproven(why: &str, stage: Stage) -> (Self, Option<OffsetDateTime>) {
+        match stage {
+            Stage::Received | Stage::Claimed => {
+                (Self::new(Status::Failed, Some(Reason::Internal), why), None)
+            }
+            Stage::Started { at, steps } => {
+                let ended = Self::new(Status::Interrupted, Some(Reason::Restarted), why);
+                (ended.with_steps(&steps), Some(at))
+            }
+        }
+    }
+
+    /// With the steps that were done before a crash.
+    #[must_use]
+    pub fn with_steps(self, steps: &[String]) -> Self {
+        let steps = steps.iter().filter_map(|it| serde_json::from_str(it).ok());
+        self.with("steps", steps.collect::<Vec<Value>>())
     }
 
     /// What an observer makes of an object that is not there, or cannot be read: nothing is known of the wanted

@@ -131,7 +131,8 @@ impl Inbox {
 
     /// Takes an envelope, or says why not.
     pub fn offer(&self, envelope: Result<RawEnvelope, Refusal>, source: Source) -> Receipt {
-        let receipt = match envelope.and_then(|it| self.verify(it)) {
+        let now = timestamp::unix_seconds();
+        let receipt = match envelope.and_then(|it| self.verify(it, now)) {
             Ok(verified) => self.take(verified),
             Err(refusal) => self.refuse(&refusal),
         };
@@ -142,18 +143,13 @@ impl Inbox {
         receipt
     }
 
-    fn verify(&self, envelope: RawEnvelope) -> Result<Verified, Refusal> {
+    fn verify(&self, envelope: RawEnvelope, now: i64) -> Result<Verified, Refusal> {
         let current = Key::parse(&self.secret.current().0).map_err(|_| unusable_key(&envelope))?;
         let previous = self
             .previous
             .as_ref()
             .and_then(|it| Key::parse(&it.current().0).ok());
-        verify(
-            &Keys { current, previous },
-            &self.identity,
-            timestamp::unix_seconds(),
-            envelope,
-        )
+        verify(&Keys { current, previous }, &self.identity, now, envelope)
     }
 
     fn take(&self, verified: Verified) -> Receipt {
@@ -227,17 +223,19 @@ impl Inbox {
 
     /// Takes up what a crash or a restart has left. Returns the claimed orders that cannot be proven any more:
     /// they are owed a result.
-    pub fn recover(&self, recovered: Recovered) -> Vec<RawEnvelope> {
+    pub fn recover(&self, recovered: Recovered) -> Vec<(RawEnvelope, Stage)> {
         let mut owed = Vec::new();
         for it in recovered.unfinished {
             let envelope = it.envelope.clone();
-            let verified = match self.verify(it.envelope) {
+            // As of a moment at which it was valid: that it was in time was proven when it was taken, and what was begun
+            // has to be understood to be observed. Whether it may still begin is asked before it does.
+            let verified = match self.verify(it.envelope, it.expires_at - 1) {
                 Ok(verified) => verified,
                 Err(refusal) => {
                     warn!(target: ACTUATOR, "An order from before the restart is not proven any more: {refusal}");
                     match it.stage {
                         Stage::Received => drop(self.journal().dropped(envelope.id())),
-                        Stage::Claimed | Stage::Started { .. } => owed.push(envelope),
+                        stage => owed.push((envelope, stage)),
                     }
                     continue;
                 }

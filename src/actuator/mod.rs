@@ -14,4 +14,5 @@ pub mod inbox;
 pub mod queue;
 pub mod rejections;
 pub mod reporter;
+pub mod schedule;
 pub mod worker;

@@ -131,27 +131,36 @@ impl Queue {
         self.wake();
     }
 
-    /// The oldest job whose target is free, waiting at most for `limit`.
-    pub fn take(&self, limit: Duration, stop: &Stop) -> Option<Taken<'_>> {
+    /// The oldest job that is due and whose target is free, waiting at most for `limit`.
+    pub fn take(
+        &self,
+        is_due: impl Fn(&Job) -> bool,
+        limit: Duration,
+        stop: &Stop,
+    ) -> Option<Taken<'_>> {
         if stop.requested() {
             return None;
         }
-        if let Some(taken) = self.try_take(|_| true) {
+        if let Some(taken) = self.try_take(|_| true, &is_due) {
             return Some(taken);
         }
         select_biased! {
             recv(stop.signal()) -> _ => None,
-            recv(self.news.1) -> _ => self.try_take(|_| true),
+            recv(self.news.1) -> _ => self.try_take(|_| true, &is_due),
             default(limit) => None,
         }
     }
 
     /// The oldest job that a replica may do which does not lead at `now`, in unix seconds. All others stay.
     pub fn take_for_a_standby(&self, now: i64) -> Option<Taken<'_>> {
-        self.try_take(|job| job.is_for_a_standby(now))
+        self.try_take(|job| job.is_for_a_standby(now), |_| true)
     }
 
-    fn try_take(&self, wanted: impl Fn(&Job) -> bool) -> Option<Taken<'_>> {
+    fn try_take(
+        &self,
+        wanted: impl Fn(&Job) -> bool,
+        is_due: impl Fn(&Job) -> bool,
+    ) -> Option<Taken<'_>> {
         let mut state = self.state();
         let State {
             waiting,
@@ -165,9 +174,10 @@ impl Queue {
                 return false;
             }
             let target = job.target();
-            let free = target
-                .as_ref()
-                .is_none_or(|it| !busy.contains(it) && !passed.contains(it))
+            let free = is_due(job)
+                && target
+                    .as_ref()
+                    .is_none_or(|it| !busy.contains(it) && !passed.contains(it))
                 && (!job.is_drain() || *drains < self.max_drains);
             if !free {
                 passed.extend(target);
@@ -198,7 +208,7 @@ impl Queue {
 }
 
 impl Taken<'_> {
-    /// Puts the job back where it was: it was not begun, and is for the next term or the next start.
+    /// Puts the job back where it was: it was not begun, and is for later, the next term or the next start.
     pub fn put_back(self) {
         self.queue.state().waiting.push_front(self.job.clone());
     }

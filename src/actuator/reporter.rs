@@ -1,6 +1,6 @@
 //! Brings results home: until the backend has them, or has said for good that it will not.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,12 @@ use log::{debug, error, warn};
 use ureq::http::Method;
 
 use super::inbox::Inbox;
+use super::schedule::{Schedule, is_refused};
 use crate::actions::id::EnvelopeId;
+use crate::actions::outcome::ResultBody;
 use crate::backend::Client;
 use crate::backend::call::{Body, Call, TOTAL, segment};
-use crate::backend::retry::{Failure, Retry};
+use crate::backend::retry::Failure;
 use crate::health::Component;
 use crate::logging::ACTUATOR;
 use crate::metrics::Metrics;
@@ -20,12 +22,8 @@ use crate::state_dir::CHECK;
 use crate::thread::stop::{Never, Stop};
 use crate::timestamp;
 
-/// A result that the backend refuses is tried again after this...
-const REFUSED_PAUSE: Duration = Duration::from_mins(10);
-/// ...so many times, and then parked (protocol, section 2).
-const REFUSED_TRIES: u32 = 6;
-/// The journal is looked after this often.
-const MAINTENANCE: Duration = Duration::from_secs(5);
+/// The journal, and what has changed while results wait, is looked after this often.
+const LOOK: Duration = Duration::from_secs(5);
 /// How long after the stop results are still delivered.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -41,70 +39,55 @@ pub struct Outbox {
     pub results: Receiver<()>,
 }
 
-/// How often a result was refused, and when it is tried again.
-struct Refused {
-    tries: u32,
-    next: Instant,
-}
-
 impl Outbox {
     /// Runs until the stop, and for a moment after it while results wait.
     pub fn run(&self, component: &Component, stop: &Stop) -> Result<(), Never> {
-        let mut retry = Retry::default();
-        let mut refused = HashMap::new();
-        let mut pause = Duration::ZERO;
+        let mut schedule = Schedule::default();
         loop {
-            component.beat();
-            if self.wait(pause, stop) {
+            let trouble = self.look_after(component);
+            match trouble.as_deref().or(schedule.trouble()) {
+                Some(why) => component.degraded(why),
+                None => component.running(),
+            }
+            if stop.requested() {
+                self.flush(stop);
                 return Ok(());
             }
-            self.look_after(component);
-            let due = self.next(&refused);
-            pause = match due {
-                None if stop.requested() => return Ok(()),
-                None => MAINTENANCE,
-                Some((id, body)) => match self.send(&id, &body) {
-                    Ok(()) => {
-                        retry.succeeded();
-                        component.running();
-                        refused.remove(&id);
-                        Duration::ZERO
-                    }
-                    Err(Failure::Refused { code, why }) => {
-                        self.refused(&id, code, &why, &mut refused);
-                        Duration::ZERO
-                    }
-                    Err(failure) => {
-                        component.degraded(&format!("failed to deliver a result: {failure}"));
-                        let pause = retry.after(&failure);
-                        debug!(target: ACTUATOR, "Failed to deliver the result of {id}: {failure}");
-                        if stop.requested() || self.backend.pause(pause, &failure, stop) {
-                            return Ok(());
-                        }
-                        Duration::ZERO
-                    }
-                },
-            };
-        }
-    }
-
-    /// Waits for a result or for `pause`; true when it is time to end.
-    fn wait(&self, pause: Duration, stop: &Stop) -> bool {
-        if let Some(since) = stop.elapsed() {
-            return since >= FLUSH;
-        }
-        if !pause.is_zero() {
+            let now = Instant::now();
+            let key_version = self.backend.key_version();
+            if let Some((id, body)) = self.next(&schedule, now, key_version) {
+                self.deliver(&id, &body, &mut schedule);
+                continue;
+            }
+            let quiet = schedule.quiet(now, key_version).min(LOOK);
             select_biased! {
                 recv(stop.signal()) -> _ => (),
                 recv(self.results) -> _ => (),
-                default(pause) => (),
+                default(quiet) => (),
             }
         }
-        false
     }
 
-    /// Keeps the journal in order and says in `/readyz` whether it can be written.
-    fn look_after(&self, component: &Component) {
+    /// The stop is the last chance of a result whose STATE_DIR goes with the pod: each that waits is tried once more,
+    /// whatever it waits for. What is not delivered stays in the journal.
+    fn flush(&self, stop: &Stop) {
+        let mut tried = HashSet::new();
+        loop {
+            let left = FLUSH.saturating_sub(stop.elapsed().unwrap_or_default());
+            let next = self
+                .unsent(|mut waiting| Iterator::find(&mut waiting, |(id, _)| !tried.contains(*id)));
+            let (false, Some((id, body))) = (left.is_zero(), next) else {
+                return;
+            };
+            if let Err(failure) = self.send(&id, &body, left) {
+                warn!(target: ACTUATOR, "The result of action {id} stays in STATE_DIR: {failure}");
+            }
+            tried.insert(id);
+        }
+    }
+
+    /// Keeps the journal in order and says in `/readyz` whether it can be written; returns what is wrong with it.
+    fn look_after(&self, component: &Component) -> Option<String> {
         let mut journal = self.inbox.journal();
         let outcome = journal
             .maintain(timestamp::unix_seconds())
@@ -123,59 +106,76 @@ impl Outbox {
         self.metrics
             .journal_writable
             .set(i64::from(outcome.is_ok()));
-        if let Err(err) = &outcome {
-            component.degraded(&err.to_string());
-        }
-        component
-            .health()
-            .check(CHECK, outcome.map_err(|err| err.to_string()));
+        let outcome = outcome.map_err(|err| err.to_string());
+        component.health().check(CHECK, outcome.clone());
+        outcome.err()
     }
 
-    /// The oldest result that is due.
-    fn next(&self, refused: &HashMap<EnvelopeId, Refused>) -> Option<(EnvelopeId, String)> {
-        let now = Instant::now();
+    /// The result whose turn it is.
+    fn next(
+        &self,
+        schedule: &Schedule,
+        now: Instant,
+        key_version: u64,
+    ) -> Option<(EnvelopeId, String)> {
+        self.unsent(|waiting| schedule.pick(waiting, now, key_version))
+    }
+
+    /// One of the results that wait, oldest first.
+    fn unsent(
+        &self,
+        pick: impl for<'a> FnOnce(
+            &mut dyn Iterator<Item = (&'a EnvelopeId, &'a ResultBody)>,
+        ) -> Option<(&'a EnvelopeId, &'a ResultBody)>,
+    ) -> Option<(EnvelopeId, String)> {
         let journal = self.inbox.journal();
-        let mut unsent = journal.unsent();
-        let due = unsent.find(|(id, _)| refused.get(*id).is_none_or(|it| it.next <= now));
-        due.map(|(id, body)| (id.clone(), body.as_str().to_owned()))
+        let (id, body) = pick(&mut journal.unsent())?;
+        Some((id.clone(), body.as_str().to_owned()))
     }
 
-    fn send(&self, id: &EnvelopeId, body: &str) -> Result<(), Failure> {
+    /// Sends a result and notes what follows.
+    fn deliver(&self, id: &EnvelopeId, body: &str, schedule: &mut Schedule) {
+        let sent = self.send(id, body, TOTAL);
+        let now = Instant::now();
+        match sent {
+            Ok(()) => schedule.settled(id, now),
+            Err(failure) if is_refused(&failure) => {
+                warn!(target: ACTUATOR, "The backend refuses the result of action {id}: {failure}");
+                if schedule.refused(id, &failure, now) {
+                    self.park(id);
+                }
+            }
+            Err(failure) => {
+                let pause = schedule.failed(id, &failure, now);
+                debug!(target: ACTUATOR, "Failed to deliver the result of action {id}: {failure}; trying again in {:.1} s", pause.as_secs_f64());
+            }
+        }
+    }
+
+    /// Sends a result; `Ok` also where the backend will never take it, and has said so.
+    fn send(&self, id: &EnvelopeId, body: &str, deadline: Duration) -> Result<(), Failure> {
         let path = format!("/v1/actions/{}/result", segment(id.as_str()));
         let sent = self.backend.call(Call {
             endpoint: "result",
             method: Method::PUT,
             path: &path,
             body: Body::Json(body.as_bytes().to_vec()),
-            deadline: TOTAL,
+            deadline,
             success: &[204],
         });
-        match sent {
-            Ok(_) => (),
+        let outcome = match sent {
+            Ok(_) => "delivered",
             // The backend does not know it or has another: either way it will never take this one.
+            Err(Failure::Refused { code: 409, why }) => {
+                warn!(target: ACTUATOR, "The backend has another result of action {id}: {why}");
+                "conflict"
+            }
             Err(Failure::Refused {
-                code: code @ (404 | 409 | 410),
-                why,
-            }) => {
-                if code == 409 {
-                    warn!(target: ACTUATOR, "The backend has another result of action {id}: {why}");
-                }
-                self.metrics
-                    .results
-                    .with_label_values(&[if code == 409 { "conflict" } else { "unknown" }])
-                    .inc();
-                self.reported(id);
-                return Ok(());
-            }
-            Err(Failure::TooLarge) => {
-                return Err(Failure::Refused {
-                    code: 413,
-                    why: "too large".to_owned(),
-                });
-            }
+                code: 404 | 410, ..
+            }) => "unknown",
             Err(failure) => return Err(failure),
-        }
-        self.metrics.results.with_label_values(&["delivered"]).inc();
+        };
+        self.metrics.results.with_label_values(&[outcome]).inc();
         self.reported(id);
         Ok(())
     }
@@ -187,27 +187,11 @@ impl Outbox {
         }
     }
 
-    fn refused(
-        &self,
-        id: &EnvelopeId,
-        code: u16,
-        why: &str,
-        refused: &mut HashMap<EnvelopeId, Refused>,
-    ) {
-        let entry = refused.entry(id.clone()).or_insert(Refused {
-            tries: 0,
-            next: Instant::now(),
-        });
-        entry.tries += 1;
-        entry.next = Instant::now() + REFUSED_PAUSE;
-        warn!(target: ACTUATOR, "The backend refuses the result of action {id}: {code} {why}");
-        if entry.tries > REFUSED_TRIES {
-            error!(target: ACTUATOR, "The result of action {id} is parked in STATE_DIR after {} refusals", entry.tries);
-            refused.remove(id);
-            self.metrics.results.with_label_values(&["parked"]).inc();
-            if let Err(err) = self.inbox.journal().parked(id) {
-                debug!(target: ACTUATOR, "That the result of {id} is parked is not written down: {err}");
-            }
+    fn park(&self, id: &EnvelopeId) {
+        error!(target: ACTUATOR, "The result of action {id} is parked in STATE_DIR: the backend refuses it again and again");
+        self.metrics.results.with_label_values(&["parked"]).inc();
+        if let Err(err) = self.inbox.journal().parked(id) {
+            debug!(target: ACTUATOR, "That the result of {id} is parked is not written down: {err}");
         }
     }
 }

@@ -14,7 +14,8 @@ use time::OffsetDateTime;
 use super::ended::Ended;
 use super::event::Recorder;
 use super::inbox::Inbox;
-use super::queue::{Taken, Task};
+use super::queue::{Job, Taken, Task};
+use super::schedule::Schedule;
 use crate::actions::limiter::EvictionLimiter;
 use crate::actions::outcome::{Reason, Status};
 use crate::actions::policy::Policy;
@@ -35,6 +36,8 @@ use claim::Claim;
 pub const WORKERS: usize = 4;
 /// An idle worker shows a sign of life this often.
 const LOOK: Duration = Duration::from_secs(10);
+/// A worker that carries out nothing shows one this often at least: a claim may take half of it, an observation all.
+const PERIOD: Duration = Duration::from_mins(1);
 /// A standby looks this often for orders of its own whose time is over.
 const STANDBY_LOOK: Duration = Duration::from_secs(2);
 
@@ -68,14 +71,18 @@ pub struct Worker {
     pub channel: Arc<Channel>,
     /// Told when a result waits.
     pub results: Sender<()>,
+    /// Which claims are tried again, and when.
+    pub claims: Mutex<Schedule>,
 }
 
 impl Worker {
     /// Takes one order after the other until the stop.
     pub fn run(&self, component: &Component, stop: &Stop) -> Result<(), Never> {
         while !stop.requested() {
-            component.beat();
-            if let Some(taken) = self.inbox.queue.take(LOOK, stop) {
+            component.period(PERIOD);
+            let quiet = self.look_around(component);
+            let is_due = |job: &Job| self.is_due(job);
+            if let Some(taken) = self.inbox.queue.take(is_due, quiet.min(LOOK), stop) {
                 self.job(taken, component, stop);
             }
         }
@@ -96,6 +103,7 @@ impl Worker {
                 let now = timestamp::unix_seconds();
                 while let Some(taken) = self.inbox.queue.take_for_a_standby(now) {
                     self.job(taken, component, stop);
+                    component.beat();
                     if stop.requested() {
                         return Ok(());
                     }
@@ -109,13 +117,13 @@ impl Worker {
 
     /// Takes up what a crash or a restart has left, and gives its result to what can no longer be proven.
     pub fn recover(&self, recovered: Recovered) {
-        for envelope in self.inbox.recover(recovered) {
-            let message = "it is not proven any more: the keys or the cluster's name have changed";
-            let ended = Ended::new(Status::Failed, Some(Reason::Internal), message);
+        for (envelope, stage) in self.inbox.recover(recovered) {
+            let why = "it is not proven any more: the keys or the cluster's name have changed";
+            let (ended, began) = Ended::unproven(why, stage);
             self.store(
                 envelope.id(),
                 envelope.payload_hash(),
-                &ended.outcome(None, OffsetDateTime::now_utc()),
+                &ended.outcome(began, OffsetDateTime::now_utc()),
             );
         }
     }
@@ -133,10 +141,14 @@ impl Worker {
                 }
             }
             Task::Run { claimed } => {
-                match self.claim(&job.verified, component, stop) {
-                    Claim::Ours => (),
-                    Claim::Refused => return,
-                    Claim::Stopped => return taken.put_back(),
+                // What is ours and past its time is owed its result, and nothing more is asked for.
+                let is_owed = *claimed && job.verified.is_expired(timestamp::unix_seconds());
+                if !is_owed {
+                    match self.claim(&job.verified, *claimed, stop) {
+                        Claim::Ours => (),
+                        Claim::Refused => return,
+                        Claim::NotNow => return taken.put_back(),
+                    }
                 }
                 // In a statement of its own: the result is written to the journal, whose lock must be free by then.
                 let marked = if *claimed {

@@ -166,6 +166,7 @@ impl Shared {
             live: self.live.clone(),
             channel: self.channel.clone(),
             results: self.results.0.clone(),
+            claims: Mutex::default(),
         }
     }
 

@@ -128,6 +128,7 @@ impl Standing {
         let elector = Arc::new(Elector::new(
             settings,
             identity,
+            shared.inbox.is_some(),
             kube,
             self.elect.signal(),
             shared.leadership.clone(),

@@ -12,6 +12,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
 
 use super::call::{Body, Call, TOTAL, bearer};
+use super::hold::KEY_LOOK;
 use super::protocol::Problem;
 use super::retry::{Failure, retry_after};
 use crate::USER_AGENT;
@@ -27,8 +28,6 @@ use crate::thread::stop::Stop;
 const CONNECT: Duration = Duration::from_secs(10);
 /// No answer of the contract is larger.
 const MAX_ANSWER: u64 = 1 << 20;
-/// While a call waits for a new API key, the key's file is looked at this often.
-const KEY_LOOK: Duration = Duration::from_secs(2);
 
 /// What the calls of this process have in common.
 pub struct Client {

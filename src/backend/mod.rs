@@ -5,6 +5,7 @@ pub mod buffer;
 pub mod call;
 pub mod client;
 mod gzip;
+pub mod hold;
 pub mod json;
 pub mod protocol;
 pub mod retry;

@@ -15,7 +15,11 @@ const RELEASED: Duration = Duration::from_secs(1);
 pub struct Election {
     identity: String,
     timing: Timing,
+    /// Whether this replica could carry out actions.
+    is_fit: bool,
     seen: Option<Seen>,
+    /// Since when there is no Lease.
+    missing_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -32,6 +36,11 @@ pub enum Standing {
     Free,
     /// Ours: also that of the run before this one, whose STATE_DIR we have and which has therefore ended.
     Ours,
+    /// Nobody's, and until then left to a replica that can carry out actions, which this one cannot.
+    Left {
+        /// When this one takes it, so that everything else goes on.
+        until: Instant,
+    },
     /// Another's, until then at least.
     Held {
         /// Whose.
@@ -42,38 +51,66 @@ pub enum Standing {
 }
 
 impl Election {
-    /// One in which nothing was seen yet. `identity` tells this replica from all others.
-    pub fn new(identity: String, timing: Timing) -> Self {
+    /// One in which nothing was seen yet. `identity` tells this replica from all others; `is_fit` where it could carry
+    /// out actions.
+    pub fn new(identity: String, timing: Timing, is_fit: bool) -> Self {
         Self {
             identity,
             timing,
+            is_fit,
             seen: None,
+            missing_since: None,
         }
     }
 
     /// The Lease was seen to be so at `now`, or not to exist. Only a change starts its time anew.
     pub fn observe(&mut self, record: Option<Record>, now: Instant) {
         match record {
-            None => self.seen = None,
+            None => {
+                self.seen = None;
+                self.missing_since.get_or_insert(now);
+                return;
+            }
             Some(record) if self.seen.as_ref().is_some_and(|it| it.record == record) => (),
             Some(record) => self.seen = Some(Seen { record, since: now }),
         }
+        self.missing_since = None;
     }
 
     /// Whose it is at `now`.
     pub fn standing(&self, now: Instant) -> Standing {
         let Some(Seen { record, since }) = &self.seen else {
-            return Standing::Free;
+            return self.free(self.missing_since.unwrap_or(now), now);
         };
         let until = *since + record.duration;
         if record.holder == self.identity {
             Standing::Ours
-        } else if record.holder.is_empty() || now >= until {
+        } else if record.holder.is_empty() {
+            self.free(*since, now)
+        } else if now >= until {
+            self.free(until, now)
+        } else if record.is_unfit && self.is_fit {
+            // Nothing is done twice: its holder does nothing.
             Standing::Free
         } else {
             let holder = record.holder.clone();
             Standing::Held { holder, until }
         }
+    }
+
+    /// Nobody's since then. Who is fit takes it within a retry period; who is not waits until nobody did.
+    fn free(&self, since: Instant, now: Instant) -> Standing {
+        let until = since + self.timing.lease_duration;
+        if self.is_fit || now >= until {
+            Standing::Free
+        } else {
+            Standing::Left { until }
+        }
+    }
+
+    /// Whether this replica could carry out actions.
+    pub fn is_fit(&self) -> bool {
+        self.is_fit
     }
 
     /// What is written to take the Lease, or to renew it. `wall` is for people, `told` for a successor.
@@ -91,6 +128,7 @@ impl Election {
             renewed: now,
             transitions,
             told,
+            is_unfit: !self.is_fit,
         }
     }
 
@@ -99,6 +137,7 @@ impl Election {
         Record {
             holder: String::new(),
             duration: RELEASED,
+            is_unfit: false,
             ..self.claim(wall, told)
         }
     }
@@ -126,7 +165,7 @@ mod tests {
     }
 
     fn of(identity: &str) -> Election {
-        Election::new(identity.to_owned(), timing())
+        Election::new(identity.to_owned(), timing(), true)
     }
 
     /// A claim by `identity` whose clock says `wall`.
@@ -211,5 +250,41 @@ mod tests {
         let (mut ours, now) = (of("a"), Instant::now());
         ours.observe(Some(claimed("a", OffsetDateTime::now_utc())), now);
         assert_eq!(ours.standing(now + 60 * SECOND), Standing::Ours);
+    }
+
+    fn unfit(identity: &str) -> Election {
+        Election::new(identity.to_owned(), timing(), false)
+    }
+
+    #[test]
+    fn who_cannot_act_leaves_a_free_lease_to_whoever_can() {
+        let start = Instant::now();
+        let wall = OffsetDateTime::now_utc();
+        let held = claimed("a", wall);
+        let released = of("a").release(wall, String::new());
+        // Missing, given back, run out.
+        for (seen, free) in [(None, 0), (Some(released), 0), (Some(held), 15)] {
+            let mut ours = unfit("b");
+            ours.observe(seen, start);
+            let until = start + free * SECOND + 15 * SECOND;
+            assert_eq!(
+                ours.standing(start + free * SECOND),
+                Standing::Left { until }
+            );
+            assert_eq!(ours.standing(until), Standing::Free);
+        }
+    }
+
+    #[test]
+    fn who_can_act_takes_the_lease_from_a_holder_that_cannot() {
+        let (now, wall) = (Instant::now(), OffsetDateTime::now_utc());
+        let held = unfit("a").claim(wall, String::new());
+        let mut fit = of("b");
+        fit.observe(Some(held.clone()), now);
+        assert_eq!(fit.standing(now), Standing::Free);
+        assert!(!fit.claim(wall, String::new()).is_unfit);
+        let mut other = unfit("c");
+        other.observe(Some(held), now);
+        assert!(is_held(&other.standing(now)));
     }
 }

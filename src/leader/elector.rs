@@ -33,6 +33,8 @@ pub struct Elector {
     settings: Settings,
     /// Who we are: `holderIdentity`.
     identity: String,
+    /// Whether we could carry out actions; it holds as long as the process.
+    is_fit: bool,
     /// Reads and writes the Lease.
     kube: kube::Client,
     /// Watches it; closed to wake the thread.
@@ -46,6 +48,7 @@ impl Elector {
     pub fn new(
         settings: Settings,
         identity: String,
+        is_fit: bool,
         kube: &kube::Client,
         stop: &Stop,
         leadership: Arc<Leadership>,
@@ -54,6 +57,7 @@ impl Elector {
         Self {
             settings,
             identity,
+            is_fit,
             // Its own fence is the Lease's resource version.
             kube: kube.apart(stop.clone()).writing(Arc::new(Open)),
             watching: kube.apart(stop.clone()),

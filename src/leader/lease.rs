@@ -12,6 +12,9 @@ use time::macros::format_description;
 /// The annotation in which the holder tells its successor up to which event the backend has them all.
 const EVENTS_DELIVERED: &str = "kubernetes-agent/events-delivered";
 
+/// The annotation in which the holder says that it cannot carry out actions: whoever can takes the Lease from it.
+const UNFIT: &str = "kubernetes-agent/unfit";
+
 /// A Lease as the API server has it, or as it is to be created.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lease(Value);
@@ -31,6 +34,8 @@ pub struct Record {
     pub transitions: i64,
     /// What the holder tells its successor; empty where it told nothing.
     pub told: String,
+    /// The holder carries out no action.
+    pub is_unfit: bool,
 }
 
 impl Lease {
@@ -59,6 +64,7 @@ impl Lease {
             renewed: owned(&spec["renewTime"]),
             transitions: spec["leaseTransitions"].as_i64().unwrap_or(0),
             told: owned(&self.0["metadata"]["annotations"][EVENTS_DELIVERED]),
+            is_unfit: text(&self.0["metadata"]["annotations"][UNFIT]) == "true",
         }
     }
 
@@ -73,7 +79,9 @@ impl Lease {
         spec["acquireTime"] = record.acquired.as_str().into();
         spec["renewTime"] = record.renewed.as_str().into();
         spec["leaseTransitions"] = record.transitions.into();
-        lease["metadata"]["annotations"][EVENTS_DELIVERED] = record.told.as_str().into();
+        let annotations = &mut lease["metadata"]["annotations"];
+        annotations[EVENTS_DELIVERED] = record.told.as_str().into();
+        annotations[UNFIT] = record.is_unfit.to_string().into();
         Self(lease)
     }
 
@@ -120,6 +128,7 @@ mod tests {
             renewed: "2026-01-02T03:04:07.000000Z".to_owned(),
             transitions: 3,
             told: "17".to_owned(),
+            is_unfit: true,
         }
     }
 

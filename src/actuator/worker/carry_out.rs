@@ -4,7 +4,6 @@ use std::panic::{self, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 use log::{error, info};
-use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::journaled::Journaled;
@@ -104,10 +103,6 @@ impl Worker {
     ) -> bool {
         let id = verified.id();
         info!(target: ACTUATOR, "Action {id} was under way when the agent ended: observing what came of it");
-        let steps: Vec<Value> = steps
-            .iter()
-            .filter_map(|it| serde_json::from_str(it).ok())
-            .collect();
         let record = Journaled {
             worker: self,
             id,
@@ -124,7 +119,7 @@ impl Worker {
         }
         if ended.status == Status::Interrupted {
             ended.reason = Some(Reason::Restarted);
-            ended = ended.with("steps", steps);
+            ended = ended.with_steps(steps);
         }
         self.finish(verified, order, ended, Some(started_at));
         true

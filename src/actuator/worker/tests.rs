@@ -1,3 +1,5 @@
+mod claims;
+
 use std::path::Path;
 
 use serde_json::Value;
@@ -21,16 +23,20 @@ const KEY: &str = "test-secret-key-0123456789abcdef";
 /// Nobody listens there.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
-fn identity() -> verify::Identity {
+fn identity(cluster: &str) -> verify::Identity {
     verify::Identity {
-        cluster_id: "c".into(),
+        cluster_id: cluster.into(),
         agent_id: "a".into(),
     }
 }
 
 /// An order with these params, as a run before this one has taken it.
 fn order(id: &str, params: &Value) -> Verified {
-    let now = timestamp::unix_seconds();
+    order_at(id, params, timestamp::unix_seconds())
+}
+
+/// The same, signed at `now`.
+fn order_at(id: &str, params: &Value, now: i64) -> Verified {
     let payload = serde_json::json!({
         "type": "action.v1", "id": id, "cluster_id": "c", "expires_at": now + 600,
         "action": "cordon_node", "params": params,
@@ -40,7 +46,7 @@ fn order(id: &str, params: &Value) -> Verified {
         previous: None,
     };
     let envelope = RawEnvelope::signed(&keys, id, now, &payload.to_string());
-    verify::verify(&keys, &identity(), now, envelope).unwrap()
+    verify::verify(&keys, &identity("c"), now, envelope).unwrap()
 }
 
 fn open(folder: &Path) -> (Journal, Recovered) {
@@ -48,6 +54,10 @@ fn open(folder: &Path) -> (Journal, Recovered) {
 }
 
 fn worker(journal: Journal, stop: &Stop) -> Worker {
+    worker_of("c", journal, stop)
+}
+
+fn worker_of(cluster: &str, journal: Journal, stop: &Stop) -> Worker {
     let metrics = Arc::new(Metrics::new().unwrap());
     let key = || Arc::new(key_file::Key::new(Secret::new(KEY), None, |_| Ok(())));
     let access = Access {
@@ -71,7 +81,7 @@ fn worker(journal: Journal, stop: &Stop) -> Worker {
     let inbox = Inbox::new(
         journal,
         queue,
-        identity(),
+        identity(cluster),
         key(),
         None,
         live.clone(),
@@ -102,6 +112,7 @@ fn worker(journal: Journal, stop: &Stop) -> Worker {
         channel: Channel::new(metrics.clone()).unwrap(),
         metrics,
         results: crossbeam_channel::bounded(1).0,
+        claims: Mutex::default(),
     }
 }
 
@@ -125,7 +136,11 @@ fn an_order_begun_by_a_version_that_knew_it_gets_its_result() {
     let worker = worker(journal, &stop);
     worker.recover(recovered);
     let component = Health::new(worker.metrics.clone()).component("actuator", LOOK);
-    let taken = worker.inbox.queue.take(Duration::ZERO, &stop).unwrap();
+    let taken = worker
+        .inbox
+        .queue
+        .take(|_| true, Duration::ZERO, &stop)
+        .unwrap();
     worker.job(taken, &component, &stop);
 
     let journal = worker.inbox.journal();
@@ -154,13 +169,20 @@ fn an_order_whose_claim_the_stop_broke_off_waits_for_the_next_term() {
     let worker = worker(journal, &stop);
     worker.recover(recovered);
     let component = Health::new(worker.metrics.clone()).component("actuator", LOOK);
-    let taken = worker.inbox.queue.take(Duration::ZERO, &stop).unwrap();
+    let taken = worker
+        .inbox
+        .queue
+        .take(|_| true, Duration::ZERO, &stop)
+        .unwrap();
     // The backend is not there, so that the claim is tried until the stop.
     drop(guard);
     worker.job(taken, &component, &stop);
 
     let (_guard, next_term) = stop::pair();
-    let taken = worker.inbox.queue.take(Duration::ZERO, &next_term);
+    let taken = worker
+        .inbox
+        .queue
+        .take(|_| true, Duration::ZERO, &next_term);
     assert_eq!(taken.unwrap().job.verified.id(), order.id());
 }
 
@@ -193,4 +215,31 @@ fn a_standby_does_what_nobody_else_can_and_nothing_more() {
     assert_eq!(take(now).as_ref(), Some(begun.id()));
     assert_eq!(take(now), None);
     assert_eq!(take(waiting.expires_at()).as_ref(), Some(waiting.id()));
+}
+
+/// Its time is over, which is no reason not to look what came of it.
+#[test]
+fn an_order_that_was_begun_is_understood_past_its_time() {
+    let folder = TempDir::new().unwrap();
+    let (hour, params) = (3600, serde_json::json!({"node": "n"}));
+    let order = order_at("act_1", &params, timestamp::unix_seconds() - hour);
+    let (mut journal, _) = open(folder.path());
+    journal.received(&order).unwrap();
+    journal.claimed(order.id()).unwrap();
+    let began = OffsetDateTime::now_utc() - Duration::from_secs(3600);
+    journal.started(order.id(), began).unwrap();
+    drop(journal);
+
+    let (journal, recovered) = open(folder.path());
+    let (_guard, stop) = stop::pair();
+    let worker = worker(journal, &stop);
+    worker.recover(recovered);
+    let taken = worker.inbox.queue.take(|_| true, Duration::ZERO, &stop);
+    let taken = taken.unwrap();
+    assert!(matches!(taken.job.task, Task::Observe { .. }));
+    let order = taken.job.verified.order();
+    assert!(
+        matches!(order, Order::Action(it) if it.action.is_ok()),
+        "{order:?}"
+    );
 }

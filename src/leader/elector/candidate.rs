@@ -21,6 +21,9 @@ use crate::thread::stop::Stop;
 /// Giving the Lease back has so long: a stop is under way.
 const RELEASE: Duration = Duration::from_secs(1);
 
+/// What is said of a replica that carries out no action.
+const UNFIT: &str = "STATE_DIR cannot be used, no action is executed";
+
 /// One that stands for election.
 pub(super) struct Candidate<'a> {
     elector: &'a Elector,
@@ -50,7 +53,11 @@ impl<'a> Candidate<'a> {
     pub(super) fn new(elector: &'a Elector, component: &'a Component, stop: &'a Stop) -> Self {
         Self {
             elector,
-            election: Election::new(elector.identity.clone(), elector.settings.timing),
+            election: Election::new(
+                elector.identity.clone(),
+                elector.settings.timing,
+                elector.is_fit,
+            ),
             lease: None,
             forbidden_since: None,
             was_permitted: false,
@@ -80,7 +87,7 @@ impl<'a> Candidate<'a> {
                     self.watch(until);
                     // A watch that fails at once must not become a loop.
                     match self.election.standing(Instant::now()) {
-                        Standing::Held { .. } => self.elector.pause(),
+                        Standing::Held { .. } | Standing::Left { .. } => self.elector.pause(),
                         Standing::Free | Standing::Ours => continue,
                     }
                 }
@@ -103,6 +110,11 @@ impl<'a> Candidate<'a> {
                 self.component.running();
                 Ok(Tried::Held(until))
             }
+            Standing::Left { until } => {
+                self.permitted();
+                self.leave();
+                Ok(Tried::Held(until))
+            }
             Standing::Free | Standing::Ours => {
                 self.claim(self.elector.patience())?;
                 self.permitted();
@@ -110,9 +122,25 @@ impl<'a> Candidate<'a> {
                     namespace, lease, ..
                 } = &self.elector.settings;
                 info!(target: MAIN, "Leading: took the lease {namespace}/{lease} as {}", self.elector.identity);
-                self.component.running();
+                self.leads_well();
                 Ok(Tried::Won)
             }
+        }
+    }
+
+    /// Nobody leads, and whoever can act is to have it.
+    fn leave(&self) {
+        let why = format!("nobody leads, and the lease is left to another: {UNFIT}");
+        self.elector.leadership.stand_by(&why, None);
+        self.component.degraded(&why);
+    }
+
+    fn leads_well(&self) {
+        if self.election.is_fit() {
+            self.component.running();
+        } else {
+            self.component
+                .degraded(&format!("no other agent leads: {UNFIT}"));
         }
     }
 
@@ -167,7 +195,7 @@ impl<'a> Candidate<'a> {
             self.component.beat();
             let left = until.saturating_duration_since(Instant::now());
             match self.renew(left.min(self.elector.patience())) {
-                Ok(true) => self.component.running(),
+                Ok(true) => self.leads_well(),
                 Ok(false) => {
                     self.lost("another agent has taken the lease");
                     return;
@@ -191,14 +219,14 @@ impl<'a> Candidate<'a> {
         self.saw(self.elector.get()?);
         match self.election.standing(Instant::now()) {
             Standing::Ours => self.claim(patience).map(|()| true),
-            Standing::Free | Standing::Held { .. } => Ok(false),
+            Standing::Free | Standing::Left { .. } | Standing::Held { .. } => Ok(false),
         }
     }
 
     fn lost(&self, why: &str) {
         let holder = match self.election.standing(Instant::now()) {
             Standing::Held { holder, .. } => Some(holder),
-            Standing::Free | Standing::Ours => None,
+            Standing::Free | Standing::Left { .. } | Standing::Ours => None,
         };
         self.elector.leadership.stand_by(why, holder.as_deref());
     }
@@ -265,6 +293,10 @@ impl<'a> Candidate<'a> {
             Standing::Held { holder, .. } => {
                 let why = format!("{holder} leads");
                 self.elector.leadership.stand_by(&why, Some(&holder));
+                Ok(!self.stop.requested())
+            }
+            Standing::Left { .. } => {
+                self.leave();
                 Ok(!self.stop.requested())
             }
             Standing::Free | Standing::Ours => Ok(false),

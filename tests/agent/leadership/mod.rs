@@ -3,6 +3,7 @@
 mod events;
 mod failover;
 mod standing;
+mod unfit;
 mod upgrade;
 
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::path::Path;
 use crate::common::agent::{Agent, Setup};
 use crate::common::any_cluster::AnyCluster;
 use crate::common::eventually;
-use sandbox::backend::{Backend, NewAction, Options};
+use sandbox::backend::{Backend, Heartbeat, NewAction, Options};
 use serde_json::{Value, json};
 
 /// The name of the Lease.
@@ -86,6 +87,12 @@ impl World {
         let action = self.backend.action(id).unwrap();
         action.claimed_by.expect("claimed").0
     }
+}
+
+/// The last heartbeat of an agent.
+fn last(world: &World, agent: &str) -> Option<Heartbeat> {
+    let heartbeats = world.backend.heartbeats();
+    heartbeats.into_iter().rev().find(|it| it.agent_id == agent)
 }
 
 /// Starts a replica and waits until it leads.

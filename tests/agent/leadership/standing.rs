@@ -1,8 +1,8 @@
 //! Who leads and who stands by, and what each says of itself.
 
-use super::{World, leads, readiness, start_leader, start_standby};
+use super::{World, last, leads, readiness, start_leader, start_standby};
 use crate::common::eventually;
-use sandbox::backend::{Heartbeat, Kind};
+use sandbox::backend::Kind;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
@@ -15,11 +15,6 @@ const OF_A_TERM: [&str; 7] = [
     "actuator_3",
     "actuator_4",
 ];
-
-fn last(world: &World, agent: &str) -> Option<Heartbeat> {
-    let heartbeats = world.backend.heartbeats();
-    heartbeats.into_iter().rev().find(|it| it.agent_id == agent)
-}
 
 #[test]
 fn one_leads_and_the_other_stands_by_ready() {
