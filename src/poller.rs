@@ -14,6 +14,7 @@ use crate::backend::call::{Body, Call, TOTAL, segment};
 use crate::backend::retry::{Failure, Retry};
 use crate::health::Component;
 use crate::logging::ACTUATOR;
+use crate::net::excerpt::excerpt;
 use crate::settings::Live;
 use crate::thread::stop::{Never, Stop};
 use crate::websocket::channel::Channel;
@@ -47,27 +48,29 @@ impl Poller {
         let mut retry = Retry::default();
         loop {
             component.beat();
-            let pause = match self.poll() {
-                Ok(next) => {
-                    retry.succeeded();
-                    component.running();
-                    next.unwrap_or_else(|| self.live.action_poll_interval())
-                }
-                Err(failure) => {
-                    component.degraded(&format!("failed to poll for actions: {failure}"));
-                    warn!(target: ACTUATOR, "Failed to poll for actions: {failure}");
-                    let pause = retry.after(&failure);
-                    if matches!(failure, Failure::Unauthorized { .. }) {
-                        component.period(pause);
+            let pause = match self.has_no_use() {
+                Some(pause) => pause,
+                None => match self.poll() {
+                    Ok(next) => {
+                        retry.succeeded();
+                        component.running();
+                        next.unwrap_or_else(|| self.live.action_poll_interval())
+                    }
+                    Err(failure) => {
+                        component.degraded(&format!("failed to poll for actions: {failure}"));
+                        warn!(target: ACTUATOR, "Failed to poll for actions: {failure}");
+                        let pause = retry.after(&failure);
+                        component.waits(pause);
+                        // That actions wait, as the heartbeat hears, is no reason to ask for them sooner than the
+                        // backend said.
                         if self.backend.pause(pause, &failure, stop) {
                             return Ok(());
                         }
                         continue;
                     }
-                    pause
-                }
+                },
             };
-            component.period(pause.max(self.live.action_poll_interval()));
+            component.waits(pause);
             select_biased! {
                 recv(stop.signal()) -> _ => return Ok(()),
                 recv(self.now) -> _ => (),
@@ -76,15 +79,16 @@ impl Poller {
         }
     }
 
+    /// The pause where nothing could be taken now: it stays at the backend, so there is no need to ask.
+    fn has_no_use(&self) -> Option<Duration> {
+        if !self.inbox.queue.has_room() {
+            return Some(MORE);
+        }
+        (!self.inbox.is_open()).then(|| self.live.action_poll_interval())
+    }
+
     /// One poll; returns the pause that the backend asks for.
     fn poll(&self) -> Result<Option<Duration>, Failure> {
-        // What cannot be taken stays at the backend, so there is no need to ask.
-        if !self.inbox.queue.has_room() {
-            return Ok(Some(MORE));
-        }
-        if !self.inbox.is_open() {
-            return Ok(None);
-        }
         let path = format!(
             "/v1/clusters/{}/actions?agent_id={}&limit={LIMIT}",
             segment(&self.cluster_id),
@@ -102,7 +106,7 @@ impl Poller {
         if body.is_empty() {
             return Ok(None);
         }
-        let list = parse_list(&body).map_err(|err| Failure::Garbled(err.to_string()))?;
+        let list = parse_list(&body).map_err(|err| Failure::Garbled(excerpt(&err.to_string())))?;
         let is_full = list.envelopes.len() >= LIMIT;
         let mut has_taken = false;
         for envelope in list.envelopes {

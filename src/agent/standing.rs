@@ -16,7 +16,7 @@ use crate::backend::uplink::IN_FLIGHT;
 use crate::capabilities;
 use crate::cluster::mirror::{NodeMirror, PodMirror, ReplicaSetMirror};
 use crate::collector::events::EventMirror;
-use crate::health::Health;
+use crate::health::{Component, Health};
 use crate::heartbeat::Heartbeat;
 use crate::heartbeat::registration::Registration;
 use crate::http::Endpoints;
@@ -157,27 +157,32 @@ impl Standing {
     /// The cluster as it is.
     fn mirror(&mut self, shared: &Shared, kube: &Arc<kube::Client>) -> io::Result<()> {
         let store = shared.store.clone();
-        self.watch(shared, kube, "watch_pods", Resource::PODS, move || {
+        self.watch(shared, kube, "watch_pods", Resource::PODS, move |_| {
             PodMirror(store.clone())
         })?;
         let store = shared.store.clone();
-        self.watch(shared, kube, "watch_nodes", Resource::NODES, move || {
+        self.watch(shared, kube, "watch_nodes", Resource::NODES, move |_| {
             NodeMirror::new(store.clone())
         })?;
         let store = shared.store.clone();
         let (name, sets) = ("watch_replicasets", Resource::REPLICA_SETS);
-        self.watch(shared, kube, name, sets, move || {
+        self.watch(shared, kube, name, sets, move |_| {
             ReplicaSetMirror(store.clone())
         })?;
         let (ledger, backlog) = (shared.ledger.clone(), shared.backlog.clone());
         let stop = self.watch.signal().clone();
-        self.watch(shared, kube, "watch_events", Resource::EVENTS, move || {
-            EventMirror {
+        self.watch(
+            shared,
+            kube,
+            "watch_events",
+            Resource::EVENTS,
+            move |component| EventMirror {
                 ledger: ledger.clone(),
                 backlog: backlog.clone(),
                 stop: stop.clone(),
-            }
-        })
+                component: component.clone(),
+            },
+        )
     }
 
     fn watch<M: Mirror + 'static>(
@@ -186,12 +191,12 @@ impl Standing {
         kube: &Arc<kube::Client>,
         name: &'static str,
         resource: Resource,
-        mirror: impl Fn() -> M + Send + 'static,
+        mirror: impl Fn(&Component) -> M + Send + 'static,
     ) -> io::Result<()> {
         let (kube, health) = (kube.clone(), &shared.health);
         self.watch
             .spawn(health, name, reflector::QUIET, move |component, _| {
-                reflector::run(&kube, resource, &mut mirror(), component)
+                reflector::run(&kube, resource, &mut mirror(component), component)
             })
     }
 

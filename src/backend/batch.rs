@@ -33,6 +33,8 @@ pub struct Batch {
 pub trait Receipt: std::fmt::Debug + Send + Sync {
     /// The backend has them.
     fn delivered(&self, samples: u64);
+    /// The backend will never take them.
+    fn refused(&self, samples: u64);
 }
 
 /// Numbers the batches of a run, beginning with 1.

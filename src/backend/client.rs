@@ -14,12 +14,13 @@ use ureq::unversioned::transport::DefaultConnector;
 use super::call::{Body, Call, TOTAL, bearer};
 use super::hold::KEY_LOOK;
 use super::protocol::Problem;
-use super::retry::{Failure, retry_after};
+use super::retry::{Failure, http_date, retry_after};
 use crate::USER_AGENT;
 use crate::config::key_file::Key;
 use crate::config::url::BackendUrl;
 use crate::metrics::Metrics;
 use crate::net::clock::ClockOffset;
+use crate::net::excerpt::excerpt;
 use crate::net::names::Names;
 use crate::net::proxy::ProxySettings;
 use crate::net::tls::certificates;
@@ -117,7 +118,7 @@ impl Client {
             deadline: TOTAL,
             success: &[200],
         })?;
-        serde_json::from_slice(&answer).map_err(|err| Failure::Garbled(err.to_string()))
+        serde_json::from_slice(&answer).map_err(|err| Failure::Garbled(self.said(&err.to_string())))
     }
 
     /// Sends `call` and returns the body of a successful answer.
@@ -154,14 +155,20 @@ impl Client {
         if (200..300).contains(&code) {
             return Err(Failure::Garbled(format!("it came with status {code}")));
         }
-        let asked =
-            header(header::RETRY_AFTER).and_then(|it| retry_after(it, OffsetDateTime::now_utc()));
+        // A date is one of the backend's clock, which need not be ours.
+        let now = header(header::DATE).and_then(http_date);
+        let now = now.unwrap_or_else(OffsetDateTime::now_utc);
+        let asked = header(header::RETRY_AFTER).and_then(|it| retry_after(it, now));
         let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
-        let why = problem
-            .detail
-            .or(problem.title)
-            .unwrap_or_else(|| "no reason given".to_owned());
+        let why = problem.detail.or(problem.title);
+        let why = why.map_or_else(|| "no reason given".to_owned(), |it| self.said(&it));
         Err(Failure::from_status(code, why, asked, self.key.version()))
+    }
+
+    /// What the backend said, as it may be shown: it may echo what it was sent.
+    fn said(&self, text: &str) -> String {
+        let (key, _) = self.key.current();
+        excerpt(&text.replace(key.expose(), "<redacted>"))
     }
 
     fn exchange(&self, call: Call<'_>) -> Result<(u16, http::HeaderMap, Vec<u8>), Failure> {

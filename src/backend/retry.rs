@@ -106,10 +106,11 @@ impl Retry {
         }
         let drawn = self.backoff.next_pause();
         match failure {
+            // No time at all, as of a date that has passed, is no wish: kept, it would be a loop without a pause.
             Failure::Transient {
                 retry_after: Some(asked),
                 ..
-            } => *asked,
+            } if !asked.is_zero() => (*asked).max(FLOOR),
             _ => drawn,
         }
     }
@@ -201,6 +202,11 @@ mod tests {
             retry_after: Some(asked),
         };
         assert_eq!(retry.after(&failure), asked);
+        let soon = Failure::Transient {
+            why: String::new(),
+            retry_after: Some(Duration::from_millis(1)),
+        };
+        assert_eq!(retry.after(&soon), FLOOR);
         let failure = Failure::Transient {
             why: String::new(),
             retry_after: None,
@@ -213,6 +219,17 @@ mod tests {
         retry.succeeded();
         assert!(!retry.is_failing());
         assert!(retry.after(&failure) <= FIRST);
+    }
+
+    #[test]
+    fn a_wish_for_no_pause_backs_off_like_none() {
+        let mut retry = Retry::default();
+        let failure = Failure::Transient {
+            why: String::new(),
+            retry_after: Some(Duration::ZERO),
+        };
+        let longest = (0..200).map(|_| retry.after(&failure)).max();
+        assert!(longest > Some(FIRST), "{longest:?}");
     }
 
     #[test]

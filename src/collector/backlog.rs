@@ -25,6 +25,16 @@ const HELD_BACK: usize = 4096;
 /// The watch looks again this often whether there is room.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// An event on its way into a batch.
+pub struct Taken {
+    /// Its place among those that wait.
+    place: (u64, u64),
+    /// What it is known by.
+    pub key: EventKey,
+    /// What is sent of it.
+    pub sample: EventSample,
+}
+
 /// The events that are not yet in a batch.
 pub struct Backlog {
     ledger: Arc<Ledger>,
@@ -70,8 +80,14 @@ impl Backlog {
     }
 
     /// Adds an event that was never seen; waits for room while this replica leads. One that the stop keeps out is not
-    /// delivered, so the next start sends it.
-    pub fn put(&self, version: u64, key: EventKey, sample: EventSample, stop: &Stop) {
+    /// delivered, so the next start sends it. Calls `waits` as long as there is no room.
+    pub fn put(
+        &self,
+        version: u64,
+        (key, sample): (EventKey, EventSample),
+        stop: &Stop,
+        waits: impl Fn(),
+    ) {
         let event = (key, sample);
         loop {
             let mut state = self.state();
@@ -93,6 +109,7 @@ impl Backlog {
                 return;
             }
             drop(state);
+            waits();
             select_biased! {
                 recv(stop.signal()) -> _ => return,
                 recv(self.room.1) -> _ => (),
@@ -107,10 +124,17 @@ impl Backlog {
     }
 
     /// The oldest event.
-    pub fn take(&self) -> Option<(EventKey, EventSample)> {
-        let (_, event) = self.state().waiting.pop_first()?;
+    pub fn take(&self) -> Option<Taken> {
+        let (place, (key, sample)) = self.state().waiting.pop_first()?;
         let _ = self.room.0.try_send(());
-        Some(event)
+        Some(Taken { place, key, sample })
+    }
+
+    /// Puts back what was taken and is in no batch, at the place where it stood.
+    pub fn give_back(&self, events: impl Iterator<Item = Taken>) {
+        let back = events.map(|it| (it.place, (it.key, it.sample)));
+        self.state().waiting.extend(back);
+        let _ = self.news.0.try_send(());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -179,13 +203,14 @@ mod tests {
                 occurrence: 1,
             };
             if self.ledger.is_new(key, version) {
-                self.backlog.put(version, key, testing::sample(), &stop);
+                let event = (key, testing::sample());
+                self.backlog.put(version, event, &stop, || ());
             }
         }
 
         fn taken(&self) -> Vec<u64> {
             std::iter::from_fn(|| self.backlog.take())
-                .map(|(key, _)| key.uid)
+                .map(|it| it.key.uid)
                 .collect()
         }
     }
@@ -220,6 +245,19 @@ mod tests {
         assert_eq!(world.backlog.tell(), "6");
         world.ledger.delivered(&[key(7)]);
         assert_eq!(world.backlog.tell(), "9");
+    }
+
+    #[test]
+    fn what_is_given_back_is_taken_again_before_what_came_later() {
+        let world = World::new();
+        for version in [5, 7, 9] {
+            world.came(version);
+        }
+        let taken: Vec<_> = (0..2).filter_map(|_| world.backlog.take()).collect();
+        while world.backlog.news().try_recv().is_ok() {}
+        world.backlog.give_back(taken.into_iter());
+        assert!(world.backlog.news().try_recv().is_ok());
+        assert_eq!(world.taken(), [5, 7, 9]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::backlog::Backlog;
 use super::event::EventObject;
 use super::ledger::Ledger;
+use crate::health::Component;
 use crate::kube::reflector::{MOMENT, Mirror};
 use crate::thread::stop::Stop;
 
@@ -17,6 +18,8 @@ pub struct EventMirror {
     pub backlog: Arc<Backlog>,
     /// Ends the wait for room.
     pub stop: Stop,
+    /// Whoever watches.
+    pub component: Component,
 }
 
 impl Mirror for EventMirror {
@@ -35,7 +38,10 @@ impl Mirror for EventMirror {
         let key = object.key();
         let version = object.version().parse().unwrap_or(0);
         if self.ledger.is_new(key, version) {
-            self.backlog.put(version, key, object.sample(), &self.stop);
+            let event = (key, object.sample());
+            // While the collector is behind, this is no lack of progress.
+            self.backlog
+                .put(version, event, &self.stop, || self.component.beat());
         }
     }
 

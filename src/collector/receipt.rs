@@ -25,11 +25,11 @@ impl Drop for CycleReport {
     }
 }
 
-/// Hears of one batch, and remembers the events in it once they are delivered.
+/// Hears of one batch, and remembers the events in it once they are settled.
 #[derive(Debug)]
 pub(super) struct BatchReceipt {
     report: Option<Arc<CycleReport>>,
-    /// Samples not yet delivered: a batch may be cut into halves, and the events may stand in either.
+    /// Samples not yet settled: a batch may be cut into halves, and the events may stand in either.
     left: AtomicU64,
     keys: Vec<EventKey>,
     ledger: Arc<Ledger>,
@@ -53,13 +53,48 @@ impl BatchReceipt {
     }
 }
 
+impl BatchReceipt {
+    /// Of these it is known what became of them. An event that the backend refuses counts as delivered: it will never
+    /// be, and would else hold back all that came after it from being told as delivered to other replicas.
+    fn settled(&self, samples: u64) {
+        if self.left.fetch_sub(samples, Ordering::AcqRel) == samples {
+            self.ledger.delivered(&self.keys);
+        }
+    }
+}
+
 impl Receipt for BatchReceipt {
     fn delivered(&self, samples: u64) {
         if let Some(report) = &self.report {
             report.delivered.fetch_add(samples, Ordering::Relaxed);
         }
-        if self.left.fetch_sub(samples, Ordering::AcqRel) == samples {
-            self.ledger.delivered(&self.keys);
+        self.settled(samples);
+    }
+
+    fn refused(&self, samples: u64) {
+        self.settled(samples);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_backend_refuses_for_good_holds_nothing_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(Ledger::open(folder.path()));
+        let keys: Vec<_> = (1..=2).map(|uid| EventKey { uid, occurrence: 1 }).collect();
+        for key in &keys {
+            assert!(ledger.is_new(*key, 10 + key.uid));
         }
+        assert_eq!(ledger.delivered_up_to(), Some(10));
+        let report = Arc::new(CycleReport::default());
+        let receipt = BatchReceipt::new(Some(report.clone()), 5, keys, ledger.clone());
+        receipt.refused(2);
+        assert_eq!(ledger.delivered_up_to(), Some(10));
+        receipt.delivered(3);
+        assert_eq!(ledger.delivered_up_to(), Some(12));
+        assert_eq!(report.delivered.load(Ordering::Relaxed), 3);
     }
 }

@@ -7,7 +7,7 @@ use crossbeam_channel::{after, select_biased};
 use log::{debug, info, warn};
 
 use super::Collector;
-use super::event::{EventKey, EventSample};
+use super::backlog::Taken;
 use super::receipt::{BatchReceipt, CycleReport};
 use super::sample::{NodeSample, PodSample};
 use super::usage::{self, Measured, Measurement};
@@ -35,7 +35,7 @@ pub(super) struct Round<'a> {
     component: &'a Component,
     stop: &'a Stop,
     /// The events in the batch being filled.
-    keys: Vec<EventKey>,
+    events: Vec<Taken>,
     report: Option<Arc<CycleReport>>,
     cycle: u16,
     /// Why the last cycle had no usage, or not all.
@@ -63,7 +63,7 @@ impl<'a> Round<'a> {
             batcher,
             component,
             stop,
-            keys: Vec::new(),
+            events: Vec::new(),
             report: None,
             cycle: 0,
             unmeasured: None,
@@ -268,9 +268,10 @@ impl<'a> Round<'a> {
         }
     }
 
-    fn event(&mut self, (key, sample): (EventKey, EventSample)) {
-        self.batcher.add(&sample);
-        self.keys.push(key);
+    fn event(&mut self, event: Taken) {
+        // One at which this panics is not given back: it would do so each time.
+        self.batcher.add(&event.sample);
+        self.events.push(event);
         self.collector
             .metrics
             .samples
@@ -289,11 +290,13 @@ impl<'a> Round<'a> {
         let receipt = BatchReceipt::new(
             self.report.clone(),
             self.batcher.len(),
-            std::mem::take(&mut self.keys),
+            self.events.iter().map(|it| it.key).collect(),
             Arc::clone(&self.collector.ledger),
         );
         if let Some(batch) = self.batcher.take(Some(Arc::new(receipt))) {
             self.component.beat();
+            // From here on they are the uplink's.
+            self.events.clear();
             self.collector.uplink.push(batch, self.stop);
         }
     }
@@ -302,5 +305,12 @@ impl<'a> Round<'a> {
     pub(super) fn finish(&mut self) {
         self.drain_events();
         self.flush();
+    }
+}
+
+impl Drop for Round<'_> {
+    /// Should the collector panic, the events of the batch that was being filled are taken again by its next run.
+    fn drop(&mut self) {
+        self.collector.backlog.give_back(self.events.drain(..));
     }
 }

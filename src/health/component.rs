@@ -27,6 +27,13 @@ impl Component {
         }
     }
 
+    /// A wait of so long begins, on purpose: a pause that was asked for is no lack of progress. The next beat ends it.
+    pub fn waits(&self, pause: Duration) {
+        if let Some(record) = self.health.components().get_mut(self.name) {
+            record.waits(pause);
+        }
+    }
+
     /// From now on progress is made at least every `period`.
     pub fn period(&self, period: Duration) {
         if let Some(record) = self.health.components().get_mut(self.name) {

@@ -9,7 +9,7 @@ mod record;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{error, info};
@@ -217,8 +217,7 @@ impl Observer for Health {
         self.set(name, State::Restarting, Some(reason));
         if let Some(record) = self.components().get_mut(name) {
             record.restarts += 1;
-            // The pause is no lack of progress.
-            record.last_beat = Instant::now() + pause;
+            record.waits(pause);
         }
         self.metrics
             .component_restarts

@@ -81,6 +81,12 @@ impl Record {
         }
     }
 
+    /// No progress is due before `pause` is over, and then within its periods.
+    pub(super) fn waits(&mut self, pause: Duration) {
+        let now = Instant::now();
+        self.last_beat = now.checked_add(pause).unwrap_or(now);
+    }
+
     /// It is in `state` for `reason`; returns the state before.
     pub(super) fn turn(&mut self, state: State, reason: Option<&str>) -> State {
         if self.state != state {

@@ -28,6 +28,18 @@ fn a_silent_component_fails_liveness_by_name() {
 }
 
 #[test]
+fn an_announced_wait_is_no_lack_of_progress_until_it_is_over() {
+    let health = health();
+    let poller = health.component("poller", Duration::ZERO);
+    poller.waits(Duration::from_hours(1));
+    assert!(health.live().is_ok());
+    // What comes after the wait is watched as before it.
+    poller.beat();
+    std::thread::yield_now();
+    assert!(health.live().is_err());
+}
+
+#[test]
 fn a_degraded_component_says_why_and_since_when_and_stays_live() {
     let health = health();
     let collector = health.component("collector", Duration::from_hours(1));

@@ -23,7 +23,7 @@ use crate::resources::Resources;
 use crate::thread::stop::{Never, Stop};
 use crate::websocket::channel::Channel;
 use crate::{cluster, kube};
-use registration::Registration;
+use registration::{Registration, Renewal, key_check};
 
 /// Offsets of the clocks above this are worth a warning: envelopes are checked against the clock.
 const MAX_OFFSET_MS: u64 = 300_000;
@@ -67,11 +67,13 @@ impl Heartbeat {
     pub fn run(&self, component: &Component, stop: &Stop) -> Result<(), Never> {
         component.period(self.interval.max(Duration::from_mins(1)));
         let mut retry = Retry::default();
+        let mut renewal = Renewal::default();
         let mut next = Instant::now();
         loop {
             if !self.registration.run(component, stop) {
                 return Ok(());
             }
+            let renewed = self.registration.renew(&mut renewal);
             self.check_cluster();
             let told = self
                 .inbox
@@ -81,7 +83,11 @@ impl Heartbeat {
             let pause = match self.beat(told.clone()) {
                 Ok(answer) => {
                     retry.succeeded();
-                    component.running();
+                    key_check(&self.health, Ok(()));
+                    match renewed {
+                        Ok(()) => component.running(),
+                        Err(why) => component.degraded(&why),
+                    }
                     if let Some(inbox) = &self.inbox {
                         inbox.rejections.answered(&told);
                     }
@@ -91,6 +97,7 @@ impl Heartbeat {
                 }
                 Err(failure) => self.failed(&failure, &mut retry, component),
             };
+            component.waits(pause);
             if stop.wait(pause) {
                 return Ok(());
             }
@@ -160,16 +167,11 @@ impl Heartbeat {
         self.metrics.heartbeats.with_label_values(&["failed"]).inc();
         component.degraded(&format!("failed to send the heartbeat: {failure}"));
         warn!(target: HEARTBEAT, "Failed to send the heartbeat: {failure}");
-        let pause = retry.after(failure);
-        match failure {
-            Failure::Refused { code: 404, .. } => {
-                self.registration.expired();
-                Duration::ZERO
-            }
-            // It goes on at its interval, as the probe that renews leases (protocol, section 2).
-            Failure::Unauthorized { .. } => self.interval,
-            _ => pause,
+        key_check(&self.health, Err(failure));
+        if matches!(failure, Failure::Refused { code: 404, .. }) {
+            self.registration.expired();
         }
+        pause_after(failure, retry, self.interval)
     }
 
     /// Says in `/readyz` whether the cluster is readable; asks the API server itself when nobody did for a while.
@@ -187,8 +189,40 @@ impl Heartbeat {
     }
 }
 
+/// The pause after a heartbeat that failed so.
+fn pause_after(failure: &Failure, retry: &mut Retry, interval: Duration) -> Duration {
+    let again = retry.is_failing();
+    let pause = retry.after(failure);
+    match failure {
+        // A backend that forgot the agent gets to know it at once; one that registers it and does not know it then is
+        // not asked in a loop.
+        Failure::Refused { code: 404, .. } if !again => Duration::ZERO,
+        // It goes on at its interval, as the probe that renews leases (protocol, section 2).
+        Failure::Unauthorized { .. } => interval,
+        _ => pause,
+    }
+}
+
 /// The next beat after `now`, on the beat that began with `last`.
 fn next_beat(last: Instant, interval: Duration, now: Instant) -> Instant {
     let next = last + interval;
     if next > now { next } else { now + interval }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_that_forgets_the_agent_again_and_again_is_not_asked_in_a_loop() {
+        let mut retry = Retry::default();
+        let interval = Duration::from_secs(30);
+        let mut after = |code| {
+            let failure = Failure::from_status(code, String::new(), None, 0);
+            pause_after(&failure, &mut retry, interval)
+        };
+        assert_eq!(after(404), Duration::ZERO);
+        assert!((0..50).all(|_| after(404) >= Duration::from_millis(100)));
+        assert_eq!(after(401), interval);
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{info, warn};
 use ureq::http::Method;
@@ -15,6 +15,7 @@ use crate::backend::retry::{Failure, Retry};
 use crate::capabilities::Capabilities;
 use crate::health::{Component, Health};
 use crate::logging::MAIN;
+use crate::net::excerpt::excerpt;
 use crate::thread::stop::Stop;
 use crate::{VERSION, kube, timestamp};
 
@@ -31,6 +32,28 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// set does not count.
 pub fn pending(health: &Health) {
     health.check(CHECK, Err("not registered with the backend yet".to_owned()));
+}
+
+/// The name of the check in `/readyz` of the API key.
+const KEY_CHECK: &str = "api_key";
+
+/// Says in `/readyz` whether the backend accepts the API key, as far as this outcome of a call tells.
+pub(super) fn key_check(health: &Health, outcome: Result<(), &Failure>) {
+    match outcome {
+        Ok(()) => health.check(KEY_CHECK, Ok(())),
+        Err(failure @ Failure::Unauthorized { .. }) => {
+            health.check(KEY_CHECK, Err(failure.to_string()));
+        }
+        Err(_) => (),
+    }
+}
+
+/// How far the backend is behind what the agent can do.
+#[derive(Default)]
+pub struct Renewal {
+    retry: Retry,
+    /// No try before this, and why.
+    pending: Option<(Instant, String)>,
 }
 
 /// Registers and deregisters.
@@ -67,33 +90,49 @@ impl Registration {
         }
     }
 
-    /// Returns once the agent is registered as what it is, trying until it is; false at the stop.
+    /// Returns once the agent is registered, trying until it is; false at the stop.
     pub fn run(&self, component: &Component, stop: &Stop) -> bool {
         let mut retry = Retry::default();
         self.capabilities.wait_known(FIRST_LOOK, stop);
-        while !self.is_current() {
+        while !self.registered.load(Ordering::Relaxed) {
             component.beat();
-            let failure = match self.register() {
-                Ok(answer) if answer.protocol == PROTOCOL => {
-                    info!(target: MAIN, "Agent registered successfully");
-                    self.registered.store(true, Ordering::Relaxed);
-                    self.health.check(CHECK, Ok(()));
-                    break;
-                }
-                Ok(answer) => Failure::Garbled(format!("it speaks protocol {:?}", answer.protocol)),
-                Err(failure) => failure,
+            let Err(failure) = self.register() else {
+                break;
             };
             let pause = retry.after(&failure);
             warn!(target: MAIN, "Failed to register with backend: {failure}");
             component.degraded(&format!("failed to register with the backend: {failure}"));
             self.health.check(CHECK, Err(failure.to_string()));
-            // A long pause is no lack of progress.
-            component.period(pause.max(Duration::from_mins(1)));
+            component.waits(pause);
             if self.backend.pause(pause, &failure, stop) {
                 return false;
             }
         }
         !stop.requested()
+    }
+
+    /// Registers anew where what the agent can do has changed. One try, and another one after its pause: the heartbeat
+    /// goes on meanwhile, and renews the leases of what is under way. The error says why the backend was not told yet.
+    pub fn renew(&self, renewal: &mut Renewal) -> Result<(), String> {
+        if *self.told() == self.capabilities.actions() {
+            *renewal = Renewal::default();
+            return Ok(());
+        }
+        if let Some((until, why)) = &renewal.pending
+            && Instant::now() < *until
+        {
+            return Err(why.clone());
+        }
+        let outcome = self.register();
+        let Err(failure) = outcome else {
+            *renewal = Renewal::default();
+            return Ok(());
+        };
+        let until = Instant::now() + renewal.retry.after(&failure);
+        let why = format!("failed to tell the backend what the agent can do: {failure}");
+        warn!(target: MAIN, "Failed to register with backend: {failure}");
+        renewal.pending = Some((until, why.clone()));
+        Err(why)
     }
 
     /// The backend does not know this run any more.
@@ -105,19 +144,29 @@ impl Registration {
         );
     }
 
-    /// Whether the backend knows this run, and all that it can do.
-    fn is_current(&self) -> bool {
-        self.registered.load(Ordering::Relaxed) && *self.told() == self.capabilities.actions()
-    }
-
     fn told(&self) -> MutexGuard<'_, Vec<&'static str>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn register(&self) -> Result<Registered, Failure> {
+    fn register(&self) -> Result<(), Failure> {
+        let actions = self.capabilities.actions();
+        let outcome = self.ask(&actions);
+        key_check(&self.health, outcome.as_ref().map(|_| ()));
+        let answer = outcome?;
+        if answer.protocol != PROTOCOL {
+            let protocol = excerpt(&answer.protocol);
+            return Err(Failure::Garbled(format!("it speaks protocol {protocol:?}")));
+        }
+        info!(target: MAIN, "Agent registered successfully");
+        *self.told() = actions;
+        self.registered.store(true, Ordering::Relaxed);
+        self.health.check(CHECK, Ok(()));
+        Ok(())
+    }
+
+    fn ask(&self, actions: &[&str]) -> Result<Registered, Failure> {
         // What the cluster runs is worth knowing, and no reason to wait.
         let version = self.kube.version().unwrap_or_else(|_| "unknown".to_owned());
-        let actions = self.capabilities.actions();
         let message = Register {
             cluster_id: &self.identity.cluster_id,
             agent_id: &self.identity.agent_id,
@@ -125,16 +174,12 @@ impl Registration {
             run_id: &self.identity.run_id,
             agent_version: VERSION,
             protocols: [PROTOCOL],
-            capabilities: &actions,
+            capabilities: actions,
             kubernetes_version: &version,
             started_at: &self.started_at,
         };
         let path = "/v1/agents/register";
-        let answer = self
-            .backend
-            .json("register", Method::POST, path, &message)?;
-        *self.told() = actions;
-        Ok(answer)
+        self.backend.json("register", Method::POST, path, &message)
     }
 
     /// Gives the place back; one try, since the agent is on its way out.

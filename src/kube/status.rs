@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::protobuf;
+use crate::net::excerpt::excerpt;
 
 /// Why a request to the API server did not succeed.
 #[derive(Debug)]
@@ -97,14 +98,16 @@ impl Status {
         Self {
             code,
             reason: parsed.reason.unwrap_or_default(),
-            message: parsed.message.unwrap_or_else(|| excerpt(body)),
+            message: parsed
+                .message
+                .map_or_else(|| unread(body), |it| excerpt(&it)),
             retry_after: seconds.map(|it| Duration::from_secs(it).min(MAX_RETRY_AFTER)),
             causes: causes
                 .into_iter()
                 .map(|it| {
                     (
                         it.reason.unwrap_or_default(),
-                        it.message.unwrap_or_default(),
+                        excerpt(&it.message.unwrap_or_default()),
                     )
                 })
                 .collect(),
@@ -120,11 +123,10 @@ impl Status {
     }
 }
 
-/// The start of a body that is no `Status`, on one line.
-fn excerpt(body: &[u8]) -> String {
+/// The start of a body that is no `Status`.
+fn unread(body: &[u8]) -> String {
     const MOST: usize = 200;
-    let text = String::from_utf8_lossy(&body[..body.len().min(MOST)]);
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = excerpt(&String::from_utf8_lossy(&body[..body.len().min(MOST)]));
     if text.is_empty() {
         "no message".to_owned()
     } else {
@@ -270,6 +272,20 @@ mod tests {
         assert_eq!(
             Status::from_answer(500, None, b"").to_string(),
             "500: no message"
+        );
+    }
+
+    #[test]
+    fn a_message_of_megabytes_is_cut() {
+        let body = format!(
+            r#"{{"kind":"Status","message":"no\n{}"}}"#,
+            "x".repeat(1 << 20)
+        );
+        let message = Status::from_answer(400, None, body.as_bytes()).message;
+        assert!(
+            message.starts_with("no xxx") && message.len() < 2000,
+            "{}",
+            message.len()
         );
     }
 

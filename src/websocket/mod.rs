@@ -94,7 +94,6 @@ impl Client {
         self.channel.set_connected(false);
         let mut schedule = Schedule::default();
         loop {
-            component.period(PERIOD);
             component.beat();
             let key_version = self.key.version();
             let (ended, stable) = self.connection(component, stop);
@@ -105,7 +104,7 @@ impl Client {
             self.tell(&ended, pause, component);
             #[cfg(feature = "test-hooks")]
             let pause = crate::test_hooks::hastened(pause);
-            component.period(pause.max(PERIOD));
+            component.waits(pause);
             let is_over = if ended.end.is_unauthorized() {
                 let code = 401;
                 self.backend

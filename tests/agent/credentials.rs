@@ -26,6 +26,11 @@ fn a_new_api_key_in_its_file_is_tried_at_once() {
     eventually("the first cycle", || backend.sample_count(Kind::Pod) >= 50);
     backend.set_api_keys(&[SECOND]);
     agent.logged("401");
+    eventually("not ready, for the key", || {
+        let (code, body) = agent.get("/readyz");
+        assert!(!body.contains(FIRST), "{body}");
+        code == 503 && body.contains("\"api_key\"") && body.contains("401")
+    });
     let before = backend.sample_count(Kind::Pod);
     // As a mounted secret changes: the new file takes the old one's place.
     let draft = setup.folder().join("api-key.new");

@@ -151,6 +151,29 @@ fn a_batch_that_is_too_large_arrives_in_halves() {
 }
 
 #[test]
+fn a_backend_that_refuses_metrics_shows_in_health() {
+    let world = World::new();
+    world
+        .backend
+        .set_fault(Endpoint::Metrics, Fault::status(400));
+    let mut agent = world.setup.start();
+    let uplinks = |state: &str| {
+        ["uplink_1", "uplink_2"].iter().all(|it| {
+            let name =
+                format!("kubernetes_agent_component_state{{component=\"{it}\",state=\"{state}\"}}");
+            agent.metric(&name) == Some(1.0)
+        })
+    };
+    eventually("both say so", || uplinks("degraded"));
+    live(&agent);
+    world.backend.clear_faults();
+    world.receives(&agent, PODS);
+    // Also the one that did not deliver since.
+    eventually("both are well", || uplinks("running"));
+    agent.stop();
+}
+
+#[test]
 fn answers_that_make_no_sense_are_survived() {
     let faults = [
         FaultKind::Garbage,

@@ -1,6 +1,7 @@
 //! Each event of the cluster reaches the backend once, whatever happens to the API server and to the agent.
 
 use std::collections::HashMap;
+use std::fs;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -124,6 +125,33 @@ fn restarts_and_a_compaction_of_the_api_server_lose_and_repeat_nothing() {
     });
     events.each_once(1);
     assert_eq!(events.arrived().len(), 500);
+    agent.stop();
+    backend.assert_no_violations();
+}
+
+#[test]
+fn a_collector_that_panics_gives_back_what_was_not_delivered() {
+    let cluster = AnyCluster::start();
+    let backend = Backend::start(Options::default()).unwrap();
+    let setup = Setup::new(cluster.kubeconfig(), &backend);
+    let hook = setup.folder().join("panic");
+    let setup = setup.with("KUBERNETES_AGENT_TEST_PANIC", &hook.display().to_string());
+    let mut agent = setup.start();
+    eventually("the first cycle", || backend.sample_count(Kind::Node) >= 3);
+    let events = Events::new(&cluster, &backend);
+    for round in 0..3 {
+        // They are in the batch that the next cycle takes, at which it panics.
+        let of_round = round * 20..(round + 1) * 20;
+        events.create(of_round, &AtomicUsize::default());
+        let draft = setup.folder().join("panic.new");
+        fs::write(&draft, "collector").unwrap();
+        fs::rename(draft, &hook).unwrap();
+        eventually("it panicked", || {
+            let name = "kubernetes_agent_component_restarts_total{component=\"collector\"}";
+            agent.metric(name) == Some(f64::from(u16::try_from(round).unwrap()) + 1.0)
+        });
+    }
+    events.each_once(1);
     agent.stop();
     backend.assert_no_violations();
 }

@@ -30,6 +30,7 @@ mod kubectl;
 mod leadership;
 mod lifecycle;
 mod owners;
+mod pauses;
 mod permissions;
 mod refusals;
 mod results;

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
-use log::warn;
 use ureq::http::Method;
 
 use super::Client;
@@ -15,7 +14,6 @@ use super::buffer::Buffer;
 use super::call::{Body, Call, TOTAL};
 use super::retry::{Failure, Retry};
 use crate::health::Component;
-use crate::logging::COLLECTOR;
 use crate::metrics::Metrics;
 use crate::thread::stop::{Never, Stop};
 
@@ -55,6 +53,8 @@ struct State {
     /// Counts the failures: a request that began before the last one says nothing about it by succeeding.
     failures: u64,
     dropped: u64,
+    /// What is wrong since the last success.
+    trouble: Option<String>,
     /// The first failure since the last success has been logged.
     outage_logged: bool,
 }
@@ -80,6 +80,7 @@ impl Uplink {
                 paused: None,
                 failures: 0,
                 dropped: 0,
+                trouble: None,
                 outage_logged: false,
             }),
             news: bounded(IN_FLIGHT),
@@ -125,12 +126,22 @@ impl Uplink {
     /// Delivers until the stop, and for a moment after it what is left.
     pub fn run(&self, component: &Component, stop: &Stop) -> Result<(), Never> {
         loop {
-            component.beat();
+            self.show(component);
             match self.next(stop) {
-                Next::Send(batch, failures) => self.deliver(batch, failures, component),
+                Next::Send(batch, failures) => self.deliver(batch, failures),
                 Next::Wait(pause) => self.wait(pause, stop),
                 Next::End => return Ok(()),
             }
+        }
+    }
+
+    /// Shows in health how it goes, which is the same for all that deliver: the one that failed may be idle when
+    /// another one succeeds. Also a beat.
+    fn show(&self, component: &Component) {
+        let trouble = self.state().trouble.clone();
+        match trouble {
+            None => component.running(),
+            Some(why) => component.degraded(&why),
         }
     }
 
@@ -180,7 +191,7 @@ impl Uplink {
         }
     }
 
-    fn deliver(&self, batch: Batch, failures: u64, component: &Component) {
+    fn deliver(&self, batch: Batch, failures: u64) {
         let mut flight = Flight {
             uplink: self,
             batch: Some(batch),
@@ -192,14 +203,12 @@ impl Uplink {
         let mut state = self.state();
         state.in_flight -= 1;
         match outcome {
-            Ok(_) => self.delivered(&mut state, &batch, failures, component),
+            Ok(_) => self.delivered(&mut state, &batch, failures),
             Err(Failure::TooLarge) => self.halve(&mut state, &batch),
-            Err(Failure::Refused { code, why }) => {
-                warn!(target: COLLECTOR, "The backend refused {} metrics, they are dropped: {code} {why}", batch.samples);
-                self.metrics.batches.with_label_values(&["refused"]).inc();
-                self.drop_samples(&mut state, "refused", batch.samples);
+            Err(failure @ Failure::Refused { .. }) => {
+                self.refused(&mut state, &batch, &failure);
             }
-            Err(failure) => self.failed(&mut state, batch, &failure, component),
+            Err(failure) => self.failed(&mut state, batch, &failure),
         }
         self.publish(&state);
         // This thread looks at the state next; the other one is needed only where more than that waits.

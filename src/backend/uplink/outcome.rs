@@ -8,17 +8,10 @@ use super::{State, Uplink};
 use crate::backend::batch::{Batch, split};
 use crate::backend::buffer::Dropped;
 use crate::backend::retry::Failure;
-use crate::health::Component;
 use crate::logging::COLLECTOR;
 
 impl Uplink {
-    pub(super) fn delivered(
-        &self,
-        state: &mut State,
-        batch: &Batch,
-        failures: u64,
-        component: &Component,
-    ) {
+    pub(super) fn delivered(&self, state: &mut State, batch: &Batch, failures: u64) {
         self.metrics.batches.with_label_values(&["delivered"]).inc();
         self.metrics.samples_delivered.inc_by(batch.samples);
         if let Some(receipt) = &batch.receipt {
@@ -33,7 +26,7 @@ impl Uplink {
         }
         state.retry.succeeded();
         state.paused = None;
-        component.running();
+        state.trouble = None;
     }
 
     pub(super) fn halve(&self, state: &mut State, batch: &Batch) {
@@ -48,18 +41,27 @@ impl Uplink {
             }
             None => {
                 warn!(target: COLLECTOR, "A single metric is too large for the backend, it is dropped");
-                self.drop_samples(state, "too_large", batch.samples);
+                self.give_up(state, "too_large", batch);
             }
         }
     }
 
-    pub(super) fn failed(
-        &self,
-        state: &mut State,
-        batch: Batch,
-        failure: &Failure,
-        component: &Component,
-    ) {
+    pub(super) fn refused(&self, state: &mut State, batch: &Batch, failure: &Failure) {
+        warn!(target: COLLECTOR, "The backend refused {} metrics, they are dropped: {failure}", batch.samples);
+        self.metrics.batches.with_label_values(&["refused"]).inc();
+        self.give_up(state, "refused", batch);
+        state.trouble = Some(format!("the backend refuses metrics: {failure}"));
+    }
+
+    /// The backend has said that it will never take `batch`.
+    fn give_up(&self, state: &mut State, reason: &str, batch: &Batch) {
+        self.drop_samples(state, reason, batch.samples);
+        if let Some(receipt) = &batch.receipt {
+            receipt.refused(batch.samples);
+        }
+    }
+
+    pub(super) fn failed(&self, state: &mut State, batch: Batch, failure: &Failure) {
         let dropped = state.buffer.give_back(batch);
         self.count_dropped(state, &dropped);
         let pause = state.retry.after(failure);
@@ -74,7 +76,7 @@ impl Uplink {
             state.paused = Some((until, failure.clone()));
         }
         self.metrics.batch_retries.inc();
-        component.degraded(&format!("failed to send metrics: {failure}"));
+        state.trouble = Some(format!("failed to send metrics: {failure}"));
         // The first failure of an outage is news, the others are not.
         let level = if std::mem::replace(&mut state.outage_logged, true) {
             Level::Debug
@@ -96,7 +98,7 @@ impl Uplink {
         self.publish(state);
     }
 
-    pub(super) fn drop_samples(&self, state: &mut State, reason: &str, samples: u64) {
+    fn drop_samples(&self, state: &mut State, reason: &str, samples: u64) {
         state.dropped += samples;
         self.metrics
             .samples_dropped

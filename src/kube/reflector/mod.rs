@@ -64,6 +64,8 @@ pub type FromProtobuf<M> = for<'de> fn(&'de [u8]) -> Result<<M as Mirror>::Objec
 pub trait Observer {
     /// Progress was made.
     fn beat(&self);
+    /// A pause of so long begins.
+    fn waits(&self, _pause: Duration) {}
     /// The server answers.
     fn running(&self);
     /// A list or a watch failed and is tried again; `what` says which.
@@ -73,6 +75,10 @@ pub trait Observer {
 impl Observer for Component {
     fn beat(&self) {
         self.beat();
+    }
+
+    fn waits(&self, pause: Duration) {
+        self.waits(pause);
     }
 
     fn running(&self) {
@@ -132,7 +138,9 @@ pub fn run_parts<M: Mirror>(
                     };
                     log!(target: COLLECTOR, level, "Failed to list {}: {err}", resource.label());
                 }
-                stop.wait(pause_after(&err, &mut backoff));
+                let pause = pause_after(&err, &mut backoff);
+                component.waits(pause);
+                stop.wait(pause);
             }
         }
     }
@@ -218,7 +226,14 @@ fn follow<M: Mirror>(
     loop {
         component.beat();
         let began = Instant::now();
-        let ended = watch(client, collection, mirror, component, &mut version);
+        let mut opened = false;
+        let ended = watch(
+            client,
+            collection,
+            mirror,
+            component,
+            (&mut version, &mut opened),
+        );
         refused = match &ended {
             Err(err) if err.is_forbidden() => refused.or(Some(began)),
             _ => None,
@@ -242,10 +257,11 @@ fn follow<M: Mirror>(
                 component.failed(&format!("failed to watch {}", resource.label()), &err);
                 return Ok(());
             }
-            // Silence, not refusal: the connection died quietly, and the next one goes on where it ended.
-            Err(Error::Timeout(_)) if began.elapsed() >= SHORT => continue,
+            // Silence, not refusal: the connection died quietly, and the next one goes on where it ended. A server
+            // that does not even begin to answer is another matter.
+            Err(Error::Timeout(_)) if opened && began.elapsed() >= SHORT => continue,
             Err(err) => {
-                if began.elapsed() >= SHORT {
+                if opened && began.elapsed() >= SHORT {
                     backoff.reset();
                 }
                 component.failed(&format!("failed to watch {}", resource.label()), &err);
@@ -253,6 +269,7 @@ fn follow<M: Mirror>(
                 pause_after(&err, &mut backoff)
             }
         };
+        component.waits(pause);
         if client.stop().wait(pause) {
             return Ok(());
         }

@@ -21,13 +21,13 @@ use crate::thread::backoff::random_fraction;
 /// began at once. client-go takes 5 to 10 minutes.
 const WATCH: Duration = Duration::from_mins(5);
 
-/// One watch, from `version` on, which moves along with what came.
+/// One watch, from `version` on, which moves along with what came. Says when it is `opened`: the server answered.
 pub(super) fn watch<M: Mirror>(
     client: &Client,
     collection: &Collection,
     mirror: &mut M,
     component: &impl Observer,
-    version: &mut String,
+    (version, opened): (&mut String, &mut bool),
 ) -> Result<(), Error> {
     let resource = &collection.resource;
     let seconds = WATCH.mul_f64(0.8 + 0.4 * random_fraction()).as_secs();
@@ -41,6 +41,7 @@ pub(super) fn watch<M: Mirror>(
         body: None,
         deadlines: Deadlines::WATCH,
     })?;
+    *opened = true;
     component.running();
     mirror.alive();
     let mut changes = Changes::of(body);

@@ -11,6 +11,7 @@ use crate::actions::envelope::RawEnvelope;
 use crate::actions::id::EnvelopeId;
 use crate::actuator::inbox::{Receipt, Source};
 use crate::logging::WEBSOCKET;
+use crate::net::excerpt::excerpt;
 use crate::websocket::frames::{self, Incoming, Outgoing};
 use crate::websocket::schedule::End;
 
@@ -47,7 +48,7 @@ impl Session<'_> {
             }
             Message::Close(frame) => {
                 let (code, reason) = frame.map_or((1005, String::new()), |it| {
-                    (it.code.into(), it.reason.chars().take(100).collect())
+                    (it.code.into(), excerpt(&it.reason))
                 });
                 let why = format!("the backend closed it with {code} {reason}");
                 Err(Ended::new(End::Closed(code), why.trim_end()))
@@ -78,8 +79,7 @@ impl Session<'_> {
                 Ok(())
             }
             Incoming::Goaway { after, reason } => {
-                let reason: String = reason.chars().take(100).collect();
-                let why = format!("the backend asked to come back later: {reason}");
+                let why = format!("the backend asked to come back later: {}", excerpt(&reason));
                 self.go(Ended::new(End::Goaway(after), why));
                 Ok(())
             }
