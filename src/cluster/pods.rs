@@ -110,8 +110,9 @@ impl Pods {
     /// A pod is gone. Its successor under the same name is not, where that is known already.
     pub fn deleted(&mut self, object: &PodObject<'_>) {
         let meta = &object.metadata;
+        let is_same = |it: &Pod| it.uid == Uid::new(&meta.uid);
         if let Some(slot) = self.find(&meta.namespace, &meta.name)
-            && (self.slots[slot].as_ref()).is_some_and(|it| it.uid == Uid::new(&meta.uid))
+            && self.slots[slot].as_ref().is_some_and(is_same)
         {
             self.remove_slot(slot);
         }
@@ -226,13 +227,12 @@ mod tests {
     #[test]
     fn each_pod_is_reported_once_a_cycle() {
         let mut pods = Pods::default();
-        apply(&mut pods, "a", "x", "1");
-        apply(&mut pods, "b", "x", "2");
-        apply(&mut pods, "b", "y", "3");
+        for (namespace, name, uid) in [("a", "x", "1"), ("b", "x", "2"), ("b", "y", "3")] {
+            apply(&mut pods, namespace, name, uid);
+        }
         pods.begin_cycle();
         assert_eq!(pods.report("b", "x").unwrap().uid.to_string(), "2");
-        assert!(pods.report("b", "x").is_none());
-        assert!(pods.report("c", "x").is_none());
+        assert!(pods.report("b", "x").is_none() && pods.report("c", "x").is_none());
         assert_eq!(rest(&mut pods), ["x", "y"]);
         assert_eq!(rest(&mut pods).len(), 0);
         pods.begin_cycle();
@@ -248,8 +248,7 @@ mod tests {
         // A new one, and a successor, whose name is still measured as its predecessor was.
         apply(&mut pods, "a", "z", "3");
         apply(&mut pods, "a", "y", "4");
-        assert!(pods.report("a", "z").is_none());
-        assert!(pods.report("a", "y").is_none());
+        assert!(pods.report("a", "z").is_none() && pods.report("a", "y").is_none());
         assert_eq!(rest(&mut pods), ["x"]);
         // A change of one that was there is no reason to report it again, nor is its disappearance for a while.
         apply(&mut pods, "a", "x", "1");
@@ -283,16 +282,14 @@ mod tests {
         pods.list_ended();
         assert_eq!(pods.len(), 50);
         pods.begin_cycle();
-        assert!(pods.report("a", "p0").is_none());
-        assert!(pods.report("a", "p99").is_some());
+        assert!(pods.report("a", "p0").is_none() && pods.report("a", "p99").is_some());
         for n in 0..50 {
             apply(&mut pods, "b", &format!("p{n}"), "1");
         }
         assert_eq!((pods.len(), pods.slots.len()), (100, 100));
         pods.deleted(&serde_json::from_str(&pod("b", "p7", "1")).unwrap());
         pods.begin_cycle();
-        assert!(pods.report("b", "p7").is_none());
-        assert!(pods.report("b", "p8").is_some());
+        assert!(pods.report("b", "p7").is_none() && pods.report("b", "p8").is_some());
         assert_eq!(pods.len(), 99);
     }
 
