@@ -94,11 +94,16 @@ fn metrics(kube: &Client, denied: &BTreeSet<String>) -> Line {
     }
     let mut newest = None;
     let mut count = 0;
-    let listed = usage::list(kube, Measured::Nodes, |measurement| {
-        count += 1;
-        let at = measurement.usage.as_ref().map(|it| it.timestamp);
-        newest = newest.max(at);
-    });
+    let listed = usage::list(
+        kube,
+        Measured::Nodes,
+        || (),
+        |measurement| {
+            count += 1;
+            let at = measurement.usage.as_ref().map(|it| it.timestamp);
+            newest = newest.max(at);
+        },
+    );
     let newest = newest.and_then(|it| OffsetDateTime::parse(it.as_str(), &Rfc3339).ok());
     match listed {
         Ok(()) => fresh(newest, OffsetDateTime::now_utc(), count),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::node::NodeObject;
+use super::node::{NodeObject, Requested};
 use super::pod::PodObject;
 use super::workload::ReplicaSetObject;
 use super::{FORGOTTEN, REFUSED, Store};
@@ -91,10 +91,11 @@ impl Mirror for NodeMirror {
         let mut state = self.store.lock();
         let state = &mut *state;
         let mut node = object.record(self.generation, |it| state.pods.share(it));
-        // As with pods: a node that came back under its name is another one, not yet reported in this cycle.
-        if let Some(before) = state.nodes.get(&node.name).filter(|it| it.uid == node.uid) {
-            node.cycle = before.cycle;
-        }
+        // As with pods: a node that came back under its name is another one, for the next collection.
+        let before = state.nodes.get(&node.name).filter(|it| it.uid == node.uid);
+        node.cycle = before.map_or(state.pods.cycle(), |it| it.cycle);
+        // Of the collection under way, which may be about to report it.
+        node.requested = before.map_or(Requested::default(), |it| it.requested);
         state.nodes.insert(Arc::clone(&node.name), node);
     }
 

@@ -7,6 +7,7 @@ pub mod mirror;
 pub mod node;
 pub mod pod;
 pub mod pods;
+mod state;
 pub mod text;
 pub mod uid;
 pub mod workload;
@@ -15,59 +16,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use hashbrown::HashMap;
 
 use crate::thread::stop::Stop;
-use node::{Node, Requested};
-use pods::Pods;
-use workload::Owners;
+pub use state::State;
+use state::Synced;
 
 /// The cluster as the watches last saw it. Shared by the watches, which write, and the collector, which reads.
 pub struct Store {
     state: Mutex<State>,
     news: (Sender<()>, Receiver<()>),
-}
-
-/// The records, behind the store's lock.
-#[derive(Default)]
-pub struct State {
-    /// Every pod.
-    pub pods: Pods,
-    /// Every node by its name.
-    pub nodes: HashMap<Arc<str>, Node>,
-    /// Which deployment owns which replica set.
-    pub owners: Owners,
-    /// The agent may not read pods: what a node's pods ask for is not known.
-    pub pods_unknown: bool,
-    synced: Synced,
-    /// When a list or watch last brought anything.
-    last_read: Option<Instant>,
-}
-
-impl State {
-    /// Sums up anew what the pods of each node ask for.
-    pub fn sum_requests(&mut self) {
-        for node in self.nodes.values_mut() {
-            node.requested = Requested::default();
-        }
-        for pod in self.pods.iter().filter(|it| !it.phase.is_terminal()) {
-            let Some(node) = pod.node.as_ref().and_then(|it| self.nodes.get_mut(it)) else {
-                continue;
-            };
-            let sum = &mut node.requested;
-            sum.cpu = sum.cpu.saturating_add(pod.shape.requested_cpu);
-            sum.memory = sum.memory.saturating_add(pod.shape.requested_memory);
-            sum.pods += 1;
-        }
-    }
-}
-
-/// Which resources were listed completely at least once.
-#[derive(Default, Clone, Copy)]
-struct Synced {
-    pods: bool,
-    nodes: bool,
-    owners: bool,
 }
 
 impl Store {

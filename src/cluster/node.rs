@@ -182,8 +182,9 @@ impl NodeObject<'_> {
                 .collect(),
             unschedulable: self.spec.unschedulable,
             taints: self.spec.taints.iter().map(Taint::text).collect(),
-            requested: Requested::default(),
             generation,
+            // These two are known where it is kept.
+            requested: Requested::default(),
             cycle: 0,
         }
     }

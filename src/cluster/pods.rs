@@ -23,6 +23,8 @@ pub struct Pods {
     owners: Pool<Owner>,
     shapes: Pool<Shape>,
     generation: u16,
+    /// The collection under way, or the last one.
+    cycle: u16,
     /// The slot after the one last found: lists of pods and of usage come in the same order.
     next: usize,
 }
@@ -55,6 +57,16 @@ impl Pods {
         }
     }
 
+    /// A collection begins. Its number comes again only after more of them than any record outlasts unreported.
+    pub fn begin_cycle(&mut self) {
+        self.cycle = self.cycle.wrapping_add(1);
+    }
+
+    /// The number of the collection under way, or of the last one.
+    pub fn cycle(&self) -> u16 {
+        self.cycle
+    }
+
     /// A pod exists so.
     pub fn applied(&mut self, object: &PodObject<'_>) {
         let meta = &object.metadata;
@@ -66,12 +78,12 @@ impl Pods {
         let history = object.status.history(&shape, |it| texts.share(it));
         let owner = workload::controller(&meta.owner_references);
         let uid = Uid::new(&meta.uid);
-        // A pod of the same name but another UID is another pod, not yet reported in this cycle.
+        // A pod of the same name but another UID is another pod. As every new one it is for the next collection.
         let before = found
             .and_then(|slot| self.slots[slot].as_ref())
             .filter(|it| it.uid == uid);
         let pod = Pod {
-            cycle: before.map_or(0, |it| it.cycle),
+            cycle: before.map_or(self.cycle, |it| it.cycle),
             namespace: self.texts.share(&*meta.namespace),
             name: (*meta.name).into(),
             uid,
@@ -95,15 +107,20 @@ impl Pods {
         }
     }
 
-    /// A pod is gone.
+    /// A pod is gone. Its successor under the same name is not, where that is known already.
     pub fn deleted(&mut self, object: &PodObject<'_>) {
-        if let Some(slot) = self.find(&object.metadata.namespace, &object.metadata.name) {
+        let meta = &object.metadata;
+        let is_same = |it: &Pod| it.uid == Uid::new(&meta.uid);
+        if let Some(slot) = self.find(&meta.namespace, &meta.name)
+            && self.slots[slot].as_ref().is_some_and(is_same)
+        {
             self.remove_slot(slot);
         }
     }
 
-    /// The pod of this name, if it was not yet reported in `cycle`; from now on it counts as reported.
-    pub fn report(&mut self, namespace: &str, name: &str, cycle: u16) -> Option<&Pod> {
+    /// The pod of this name, if this collection has not reported it yet; from now on it counts as reported.
+    pub fn report(&mut self, namespace: &str, name: &str) -> Option<&Pod> {
+        let cycle = self.cycle;
         let slot = match self.slots.get(self.next) {
             Some(Some(pod)) if *pod.name == *name && *pod.namespace == *namespace => self.next,
             _ => self.find(namespace, name)?,
@@ -113,9 +130,10 @@ impl Pods {
         (std::mem::replace(&mut pod.cycle, cycle) != cycle).then_some(pod)
     }
 
-    /// The next pod at or after the slot `cursor` that was not yet reported in `cycle`, which from now on counts
+    /// The next pod at or after the slot `cursor` that this collection has not reported yet, which from now on counts
     /// as reported; moves the cursor on. `None` when all were visited.
-    pub fn report_next(&mut self, cursor: &mut usize, cycle: u16) -> Option<&Pod> {
+    pub fn report_next(&mut self, cursor: &mut usize) -> Option<&Pod> {
+        let cycle = self.cycle;
         let rest = self.slots.get(*cursor..)?;
         let at = rest
             .iter()
@@ -197,10 +215,10 @@ mod tests {
         pods.applied(&serde_json::from_str(&pod(namespace, name, uid)).unwrap());
     }
 
-    fn rest(pods: &mut Pods, cycle: u16) -> Vec<String> {
+    fn rest(pods: &mut Pods) -> Vec<String> {
         let mut cursor = 0;
         let mut names = Vec::new();
-        while let Some(pod) = pods.report_next(&mut cursor, cycle) {
+        while let Some(pod) = pods.report_next(&mut cursor) {
             names.push(pod.name.to_string());
         }
         names
@@ -209,27 +227,46 @@ mod tests {
     #[test]
     fn each_pod_is_reported_once_a_cycle() {
         let mut pods = Pods::default();
-        apply(&mut pods, "a", "x", "1");
-        apply(&mut pods, "b", "x", "2");
-        apply(&mut pods, "b", "y", "3");
-        assert_eq!(pods.report("b", "x", 1).unwrap().uid.to_string(), "2");
-        assert!(pods.report("b", "x", 1).is_none());
-        assert!(pods.report("c", "x", 1).is_none());
-        assert_eq!(rest(&mut pods, 1), ["x", "y"]);
-        assert_eq!(rest(&mut pods, 1).len(), 0);
-        assert_eq!(rest(&mut pods, 2).len(), 3);
+        for (namespace, name, uid) in [("a", "x", "1"), ("b", "x", "2"), ("b", "y", "3")] {
+            apply(&mut pods, namespace, name, uid);
+        }
+        pods.begin_cycle();
+        assert_eq!(pods.report("b", "x").unwrap().uid.to_string(), "2");
+        assert!(pods.report("b", "x").is_none() && pods.report("c", "x").is_none());
+        assert_eq!(rest(&mut pods), ["x", "y"]);
+        assert_eq!(rest(&mut pods).len(), 0);
+        pods.begin_cycle();
+        assert_eq!(rest(&mut pods).len(), 3);
     }
 
     #[test]
-    fn a_change_within_a_cycle_does_not_report_a_pod_again_but_a_successor_is_another_pod() {
+    fn what_comes_within_a_cycle_is_for_the_next_one() {
         let mut pods = Pods::default();
         apply(&mut pods, "a", "x", "1");
-        assert_eq!(rest(&mut pods, 1), ["x"]);
+        apply(&mut pods, "a", "y", "2");
+        pods.begin_cycle();
+        // A new one, and a successor, whose name is still measured as its predecessor was.
+        apply(&mut pods, "a", "z", "3");
+        apply(&mut pods, "a", "y", "4");
+        assert!(pods.report("a", "z").is_none() && pods.report("a", "y").is_none());
+        assert_eq!(rest(&mut pods), ["x"]);
+        // A change of one that was there is no reason to report it again, nor is its disappearance for a while.
         apply(&mut pods, "a", "x", "1");
-        assert_eq!(rest(&mut pods, 1).len(), 0);
+        pods.deleted(&serde_json::from_str(&pod("a", "z", "3")).unwrap());
+        apply(&mut pods, "a", "z", "3");
+        assert_eq!(rest(&mut pods).len(), 0);
+        pods.begin_cycle();
+        assert_eq!(rest(&mut pods).len(), 3);
+    }
+
+    #[test]
+    fn news_of_the_end_of_a_predecessor_leaves_the_successor_alone() {
+        let mut pods = Pods::default();
         apply(&mut pods, "a", "x", "2");
-        assert_eq!(rest(&mut pods, 1), ["x"]);
+        pods.deleted(&serde_json::from_str(&pod("a", "x", "1")).unwrap());
         assert_eq!(pods.len(), 1);
+        pods.deleted(&serde_json::from_str(&pod("a", "x", "2")).unwrap());
+        assert_eq!(pods.len(), 0);
     }
 
     #[test]
@@ -244,14 +281,15 @@ mod tests {
         }
         pods.list_ended();
         assert_eq!(pods.len(), 50);
-        assert!(pods.report("a", "p0", 1).is_none());
-        assert!(pods.report("a", "p99", 1).is_some());
+        pods.begin_cycle();
+        assert!(pods.report("a", "p0").is_none() && pods.report("a", "p99").is_some());
         for n in 0..50 {
             apply(&mut pods, "b", &format!("p{n}"), "1");
         }
         assert_eq!((pods.len(), pods.slots.len()), (100, 100));
         pods.deleted(&serde_json::from_str(&pod("b", "p7", "1")).unwrap());
-        assert!(pods.report("b", "p7", 1).is_none());
+        pods.begin_cycle();
+        assert!(pods.report("b", "p7").is_none() && pods.report("b", "p8").is_some());
         assert_eq!(pods.len(), 99);
     }
 

@@ -33,6 +33,9 @@ use round::{Round, Wait};
 
 /// The first collection waits so long for the first lists; after that it says what is missing and waits on.
 const SYNC: Duration = Duration::from_secs(30);
+/// Progress is expected no more often than this: one question to the Metrics API may wait longer than the shortest
+/// interval.
+const QUIET: Duration = Duration::from_mins(1);
 
 /// What the collector works with.
 pub struct Collector {
@@ -62,7 +65,7 @@ impl Collector {
         component: &Component,
         stop: &Stop,
     ) -> Result<(), Never> {
-        component.period(self.live.collection_interval().max(SYNC));
+        component.period(self.live.collection_interval().max(QUIET));
         while !self.store.wait_synced(SYNC, stop) {
             if stop.requested() {
                 return Ok(());
@@ -77,7 +80,7 @@ impl Collector {
             let began = next;
             loop {
                 let interval = self.live.collection_interval();
-                component.period(interval.max(SYNC));
+                component.period(interval.max(QUIET));
                 next = next_tick(began, interval, Instant::now());
                 match round.wait_until(next) {
                     Wait::Tick => break,

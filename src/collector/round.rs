@@ -37,7 +37,6 @@ pub(super) struct Round<'a> {
     /// The events in the batch being filled.
     events: Vec<Taken>,
     report: Option<Arc<CycleReport>>,
-    cycle: u16,
     /// Why the last cycle had no usage, or not all.
     unmeasured: Option<String>,
 }
@@ -65,7 +64,6 @@ impl<'a> Round<'a> {
             stop,
             events: Vec::new(),
             report: None,
-            cycle: 0,
             unmeasured: None,
         }
     }
@@ -73,8 +71,7 @@ impl<'a> Round<'a> {
     /// One cycle: every node and every pod once, and the events that have come.
     pub(super) fn collect(&mut self) {
         let began = Instant::now();
-        // Zero is what a new record says.
-        self.cycle = self.cycle.checked_add(1).unwrap_or(1);
+        self.collector.store.lock().begin_cycle();
         let report = Arc::new(CycleReport::default());
         self.report = Some(Arc::clone(&report));
         self.batcher.cycle_began();
@@ -134,9 +131,7 @@ impl<'a> Round<'a> {
     }
 
     fn nodes(&mut self, found: &mut Found) {
-        self.collector.store.lock().sum_requests();
         let store = Arc::clone(&self.collector.store);
-        let cycle = self.cycle;
         let failures = &mut found.failures;
         found.nodes += self.read(
             Measured::Nodes,
@@ -145,12 +140,9 @@ impl<'a> Round<'a> {
             |round, measurement| {
                 let mut state = store.lock();
                 let knows_pods = !state.pods_unknown;
-                let Some(node) = state.nodes.get_mut(&*measurement.name) else {
+                let Some(node) = state.report_node(&measurement.name) else {
                     return false;
                 };
-                if std::mem::replace(&mut node.cycle, cycle) == cycle {
-                    return false;
-                }
                 round.batcher.add(&NodeSample::new(
                     node,
                     measurement.usage.as_ref(),
@@ -159,22 +151,13 @@ impl<'a> Round<'a> {
                 true
             },
         );
-        let rest: Vec<_> = {
-            let state = store.lock();
-            state
-                .nodes
-                .values()
-                .filter(|it| it.cycle != cycle)
-                .map(|it| Arc::clone(&it.name))
-                .collect()
-        };
+        let rest = store.lock().unreported_nodes();
         for name in rest {
             let mut state = store.lock();
             let knows_pods = !state.pods_unknown;
-            let Some(node) = state.nodes.get_mut(&name) else {
+            let Some(node) = state.report_node(&name) else {
                 continue;
             };
-            node.cycle = cycle;
             self.batcher.add(&NodeSample::new(node, None, knows_pods));
             drop(state);
             found.nodes += 1;
@@ -184,7 +167,6 @@ impl<'a> Round<'a> {
 
     fn pods(&mut self, found: &mut Found) {
         let store = Arc::clone(&self.collector.store);
-        let cycle = self.cycle;
         let failures = &mut found.failures;
         found.pods += self.read(
             Measured::Pods,
@@ -198,7 +180,7 @@ impl<'a> Round<'a> {
                     name,
                     usage,
                 } = measurement;
-                let Some(pod) = pods.report(namespace, name, cycle) else {
+                let Some(pod) = pods.report(namespace, name) else {
                     return false;
                 };
                 round
@@ -211,7 +193,7 @@ impl<'a> Round<'a> {
         loop {
             let mut state = store.lock();
             let State { pods, owners, .. } = &mut *state;
-            let Some(pod) = pods.report_next(&mut cursor, cycle) else {
+            let Some(pod) = pods.report_next(&mut cursor) else {
                 break;
             };
             self.batcher.add(&PodSample::new(pod, owners, None));
@@ -231,8 +213,10 @@ impl<'a> Round<'a> {
         mut each: impl FnMut(&mut Self, &Measurement<'_>) -> bool,
     ) -> u64 {
         let kube = Arc::clone(&self.collector.kube);
+        let component = self.component;
+        let progress = || component.beat();
         let mut made = 0;
-        let outcome = usage::list(&kube, measured, |measurement| {
+        let outcome = usage::list(&kube, measured, progress, |measurement| {
             if each(self, measurement) {
                 made += 1;
                 self.flush_full();

@@ -1,6 +1,7 @@
 //! What an answer holds, to be read as it comes.
 
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 use ureq::http::{HeaderMap, header};
@@ -26,6 +27,21 @@ impl Body {
                 .and_then(|it| it.to_str().ok())
                 .is_some_and(|it| it.starts_with(protobuf::MEDIA_TYPE)),
         }
+    }
+
+    /// What comes of it before its end, its first `most` bytes or the end of `limit`, whichever comes first.
+    pub(super) fn beginning(self, most: u64, limit: Duration) -> Vec<u8> {
+        let until = Instant::now() + limit;
+        let mut text = Vec::new();
+        let mut body = self.take(most);
+        let mut piece = [0; 4096];
+        while let Ok(read @ 1..) = body.read(&mut piece) {
+            text.extend(&piece[..read]);
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        text
     }
 
     /// Whether the server says that it is protobuf.

@@ -24,18 +24,24 @@ impl Deadlines {
         silence: Duration::from_secs(10),
         total: Some(Duration::from_secs(30)),
     };
-    /// A page of a list, or the metrics of a whole cluster: the server may gather for long, and the answer may be
-    /// large, but it must keep coming.
+    /// A page of a list: the server may gather for long, and the answer may be large, but it must keep coming.
     pub const LIST: Self = Self {
         answer: Duration::from_mins(1),
         silence: Duration::from_secs(30),
         total: Some(Duration::from_mins(10)),
     };
-    /// A watch: bookmarks come each minute, so two silent ones mean a dead connection.
+    /// The usage of a whole cluster: as a page, but sent on while it is read. A slow backend holds the reading back,
+    /// and no time over all of it would say anything about the server.
+    pub const USAGE: Self = Self {
+        total: None,
+        ..Self::LIST
+    };
+    /// A watch: bookmarks come each minute, so two silent ones mean a dead connection. The server is asked to end it
+    /// within six minutes; one that does not, and drips, must not hold the watcher for ever.
     pub const WATCH: Self = Self {
         answer: Duration::from_secs(30),
         silence: Duration::from_secs(130),
-        total: None,
+        total: Some(Duration::from_mins(8)),
     };
 }
 

@@ -1,17 +1,17 @@
 //! One connection pool to the API server, with fresh credentials, deadlines and counted requests.
 
+mod session;
+
 use std::io::Read;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{self, HeaderValue, header};
-use ureq::unversioned::transport::DefaultConnector;
 
 use super::body::Body;
 use super::call::{Call, Deadlines};
-use super::credentials::Credentials;
 use super::fence::Fence;
 use super::kubeconfig::Access;
 use super::refusals::Refusals;
@@ -19,18 +19,15 @@ use super::request::Target;
 use super::status::{Error, Status};
 use crate::metrics::Metrics;
 use crate::net::clock::ClockOffset;
-use crate::net::names::Names;
 use crate::secret::Secret;
 use crate::thread::stop::Stop;
 use crate::{USER_AGENT, thread};
+use session::Session;
 
-/// A name that does not resolve or a host that does not answer is noticed within this.
-const CONNECT: Duration = Duration::from_secs(10);
 /// The most that is read of an answer that is held whole: a single object, or a refusal.
 const MAX_BODY: u64 = 4 << 20;
-/// ureq's buffers, for each connection: reads of a TLS record or more at once, and small requests.
-const INPUT_BUFFER: usize = 32 << 10;
-const OUTPUT_BUFFER: usize = 8 << 10;
+/// How long a refusal may take to say why.
+const REFUSAL: Duration = Duration::from_secs(10);
 
 /// As requests for the server's version are counted.
 const VERSION: &str = "version";
@@ -43,19 +40,7 @@ pub struct Client {
     fence: Option<Arc<dyn Fence>>,
     clock: ClockOffset,
     refusals: Arc<Refusals>,
-    session: Mutex<Session>,
-}
-
-#[derive(Default)]
-struct Session {
-    closed: bool,
-    current: Option<Current>,
-}
-
-struct Current {
-    agent: ureq::Agent,
-    fingerprint: u64,
-    credentials: Credentials,
+    session: Session,
 }
 
 impl Client {
@@ -68,7 +53,7 @@ impl Client {
             fence: None,
             clock: ClockOffset::default(),
             refusals: Arc::default(),
-            session: Mutex::default(),
+            session: Session::default(),
         }
     }
 
@@ -106,11 +91,7 @@ impl Client {
 
     /// Breaks every connection, so that no thread goes on waiting, and refuses new requests.
     pub fn close(&self) {
-        let mut session = self.session();
-        session.closed = true;
-        if let Some(current) = session.current.take() {
-            current.agent.shutdown();
-        }
+        self.session.close();
     }
 
     /// The server's version, such as `v1.20.2`.
@@ -147,16 +128,18 @@ impl Client {
 
     /// Sends a request and returns the body of the answer, to be read as it comes. A refusal is an error.
     ///
-    /// A 401 is tried once more with credentials read anew.
+    /// A 401 is tried once more with credentials read anew. So is what found its connection closed, as happens to one
+    /// that lay idle, unless it writes: the server may have heard it.
     pub fn open(&self, call: &Call<'_>) -> Result<Body, Error> {
         match self.attempt(call, false) {
             Err(err) if err.code() == Some(401) => self.attempt(call, true),
+            Err(Error::Cut(_)) if !call.writes() => self.attempt(call, false),
             other => other,
         }
     }
 
     fn attempt(&self, call: &Call<'_>, renew: bool) -> Result<Body, Error> {
-        let (agent, bearer) = self.credentials(renew)?;
+        let (agent, bearer) = self.session.current(&self.access, &self.stop, renew)?;
         // Last of all, so that nothing that takes time stands between the question and the request.
         let deadlines = self.admitted(call)?;
         let began = Instant::now();
@@ -194,9 +177,8 @@ impl Client {
             self.refusals.granted(call.verb, call.resource);
             return Ok(body);
         }
-        let mut text = Vec::new();
         // What the refusal says is welcome; that it could not be read does not change that it is one.
-        let _ = body.take(MAX_BODY).read_to_end(&mut text);
+        let text = body.beginning(MAX_BODY, REFUSAL);
         let status = Status::from_answer(code.as_u16(), header(header::RETRY_AFTER), &text);
         self.refusals.refused(call.verb, call.resource, &status);
         Err(Error::Status(Box::new(status)))
@@ -247,66 +229,6 @@ impl Client {
             .map_err(|err| Error::Decode(err.to_string()))?;
         Ok(agent.run(with(agent, request, deadlines))?)
     }
-
-    /// The pool and token to use now, read anew when they are stale or `renew` asks for it.
-    fn credentials(&self, renew: bool) -> Result<(ureq::Agent, Option<Secret>), Error> {
-        let mut session = self.session();
-        if session.closed {
-            return Err(Error::Stopped);
-        }
-        if renew
-            || session
-                .current
-                .as_ref()
-                .is_none_or(|it| it.credentials.are_stale())
-        {
-            let read = Credentials::read(&self.access, &self.stop)
-                .and_then(|it| Self::connectable(&session, it));
-            match (read, session.current.as_mut()) {
-                (Ok(read), _) => session.current = Some(read),
-                // The last good ones may serve on: the kubelet may be writing the file at this moment.
-                (Err(_), Some(current)) if !renew => current.credentials.keep(),
-                (Err(err), _) => return Err(err),
-            }
-        }
-        match &session.current {
-            Some(current) => Ok((current.agent.clone(), current.credentials.bearer.clone())),
-            None => Err(Error::Stopped),
-        }
-    }
-
-    /// The pool for `credentials`: the one in use where their certificates are the same.
-    fn connectable(session: &Session, credentials: Credentials) -> Result<Current, Error> {
-        let fingerprint = credentials.tls.fingerprint();
-        let agent = match &session.current {
-            Some(current) if current.fingerprint == fingerprint => current.agent.clone(),
-            _ => agent(credentials.tls.config()?),
-        };
-        Ok(Current {
-            agent,
-            fingerprint,
-            credentials,
-        })
-    }
-
-    fn session(&self) -> MutexGuard<'_, Session> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn agent(tls: ureq::tls::TlsConfig) -> ureq::Agent {
-    let config = ureq::Agent::config_builder()
-        .tls_config(tls)
-        // Traffic to the API server must never go through a proxy that the environment names.
-        .proxy(None)
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .timeout_connect(Some(CONNECT))
-        .timeout_resolve(Some(CONNECT))
-        .input_buffer_size(INPUT_BUFFER)
-        .output_buffer_size(OUTPUT_BUFFER)
-        .build();
-    ureq::Agent::with_parts(config, DefaultConnector::default(), Names::default())
 }
 
 fn with<B: ureq::AsSendBody>(
@@ -332,3 +254,6 @@ pub fn pause_after(err: &Error, backoff: &mut thread::backoff::Backoff) -> Durat
         None => drawn,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,9 @@ use crate::thread::stop::Stop;
 const FRESH: Duration = Duration::from_mins(1);
 /// A credential of an exec plugin is renewed this long before it expires.
 const EARLY: time::Duration = time::Duration::seconds(30);
+/// But not again for so long where that failed, or brought one that expires as soon: a plugin is no call to make
+/// before each request.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// The service account's files in a pod.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -105,9 +108,16 @@ impl Credentials {
     /// A plugin's credential without an expiry is kept until the server refuses it, as kubectl does.
     pub fn are_stale(&self) -> bool {
         match self.expires {
-            Some(expires) => OffsetDateTime::now_utc() + EARLY >= expires,
+            Some(expires) => {
+                OffsetDateTime::now_utc() + EARLY >= expires && self.read.elapsed() >= AGAIN
+            }
             None => !self.from_plugin && self.read.elapsed() >= FRESH,
         }
+    }
+
+    /// Whether they were read after this.
+    pub fn are_newer_than(&self, asked: Instant) -> bool {
+        self.read > asked
     }
 
     /// Keeps using them for a while: reading anew failed, and the server has not refused them yet.
@@ -186,6 +196,27 @@ mod tests {
         };
         let err = Credentials::read(&access, &stop).unwrap_err();
         assert!(err.to_string().contains("/no/such/token"), "{err}");
+    }
+
+    #[test]
+    fn a_plugin_is_not_asked_before_each_request_where_its_credential_is_about_to_expire() {
+        let now = Instant::now();
+        let read = |ago| Credentials {
+            bearer: None,
+            tls: Material {
+                ca: None,
+                client: None,
+                insecure: false,
+            },
+            read: now.checked_sub(ago).unwrap_or(now),
+            expires: Some(OffsetDateTime::now_utc() - Duration::from_secs(1)),
+            from_plugin: true,
+        };
+        let mut credentials = read(AGAIN);
+        assert!(credentials.are_stale());
+        credentials.keep();
+        assert!(!credentials.are_stale());
+        assert!(!read(Duration::ZERO).are_stale());
     }
 
     #[test]

@@ -2,22 +2,30 @@
 //!
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>
 
-use std::io::Read;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+mod process;
+
+use std::process::Command;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use process::{Failure, Limits};
+
 use super::kubeconfig::{Access, Exec};
 use crate::secret::Secret;
 use crate::thread::stop::Stop;
 
-/// A plugin may ask a person in a browser, but never the agent: a minute is plenty.
-const DEADLINE: Duration = Duration::from_mins(1);
-/// No credential is larger.
-const MAX_OUTPUT: u64 = 1 << 20;
+/// A plugin may ask a person in a browser, but never the agent: a minute is plenty. No credential is larger.
+const LIMITS: Limits = Limits {
+    time: Duration::from_mins(1),
+    output: 1 << 20,
+};
+/// Bytes of what a plugin complains that an error quotes.
+const MAX_COMPLAINT: usize = 300;
+/// A word that is longer may be a secret.
+const LONG_WORD: usize = 40;
 
 /// What a plugin printed.
 #[derive(Debug, Clone)]
@@ -70,57 +78,59 @@ struct Status {
 
 /// Runs the plugin and reads its answer; the error says why in words without the answer.
 pub fn run(exec: &Exec, access: &Access, stop: &Stop) -> Result<Credential, String> {
+    run_within(exec, access, LIMITS, stop)
+}
+
+fn run_within(
+    exec: &Exec,
+    access: &Access,
+    limits: Limits,
+    stop: &Stop,
+) -> Result<Credential, String> {
     let mut command = Command::new(&exec.command);
-    command
-        .args(&exec.args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit());
+    command.args(&exec.args);
     for it in &exec.env {
         command.env(&it.name, &it.value);
     }
     command.env("KUBERNETES_EXEC_INFO", info(exec, access)?);
-    let mut child = command.spawn().map_err(|err| {
-        let hint = exec.install_hint.as_deref().unwrap_or_default();
-        format!("failed to run {}: {err} {hint}", exec.command)
-            .trim_end()
-            .to_owned()
-    })?;
-    let output = child.stdout.take();
-    let reader = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        output.map(|it| it.take(MAX_OUTPUT).read_to_end(&mut text));
-        text
-    });
-    let deadline = Instant::now() + DEADLINE;
-    let ended = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break Ok(status),
-            Err(err) => break Err(format!("failed to wait for {}: {err}", exec.command)),
-            Ok(None) if Instant::now() > deadline => {
-                break Err(format!(
-                    "{} did not end within {} s",
-                    exec.command,
-                    DEADLINE.as_secs()
-                ));
-            }
-            Ok(None) => {
-                if stop.wait(Duration::from_millis(20)) {
-                    break Err("stopping".to_owned());
-                }
-            }
+    let ended = process::run(&mut command, limits, stop).map_err(|err| match err {
+        Failure::Start(err) => {
+            let hint = exec.install_hint.as_deref().unwrap_or_default();
+            format!("failed to run {}: {err} {hint}", exec.command)
+                .trim_end()
+                .to_owned()
         }
-    };
-    if ended.is_err() {
-        let _ = child.kill();
-        let _ = child.wait();
+        Failure::Stopped => err.to_string(),
+        _ => format!("{} {err}", exec.command),
+    })?;
+    if !ended.status.success() {
+        let said = complaint(&ended.errors, exec);
+        return Err(format!(
+            "{} ended with {}{said}",
+            exec.command, ended.status
+        ));
     }
-    let status = ended?;
-    let text = reader.join().unwrap_or_default();
-    if !status.success() {
-        return Err(format!("{} ended with {status}", exec.command));
+    credential(&ended.out).map_err(|why| format!("{} printed {why}", exec.command))
+}
+
+/// What a plugin that failed says about it, for an error: the end, where tools say what went wrong. What it was given
+/// by a variable is left out, and so is every long word, as a token is one.
+fn complaint(errors: &[u8], exec: &Exec) -> String {
+    const LEFT_OUT: &str = "...";
+    let mut text = String::from_utf8_lossy(errors).into_owned();
+    for it in exec.env.iter().filter(|it| !it.value.is_empty()) {
+        text = text.replace(&it.value, LEFT_OUT);
     }
-    credential(&text).map_err(|why| format!("{} printed {why}", exec.command))
+    let words: Vec<_> = text
+        .split_whitespace()
+        .map(|it| if it.len() > LONG_WORD { LEFT_OUT } else { it })
+        .collect();
+    let words = words.join(" ");
+    let end = words.ceil_char_boundary(words.len().saturating_sub(MAX_COMPLAINT));
+    match &words[end..] {
+        "" => String::new(),
+        end => format!(": {end}"),
+    }
 }
 
 fn info(exec: &Exec, access: &Access) -> Result<String, String> {
@@ -174,68 +184,4 @@ fn credential(text: &[u8]) -> Result<Credential, &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kube::kubeconfig::User;
-    use crate::thread::stop;
-
-    fn sh(script: &str) -> (Exec, Access) {
-        let exec: Exec = serde_json::from_value(serde_json::json!({
-            "command": "sh", "args": ["-c", script], "apiVersion": "client.authentication.k8s.io/v1",
-            "env": [{"name": "GIVEN", "value": "yes"}], "provideClusterInfo": true, "installHint": "get sh",
-        }))
-        .unwrap();
-        let access = Access {
-            server: "https://h".to_owned(),
-            ca: None,
-            insecure: false,
-            user: User::Anonymous,
-        };
-        (exec, access)
-    }
-
-    fn run_script(script: &str) -> Result<Credential, String> {
-        let (exec, access) = sh(script);
-        let (_guard, stop) = stop::pair();
-        run(&exec, &access, &stop)
-    }
-
-    #[test]
-    fn a_plugin_sees_its_variables_and_the_cluster() {
-        let found = run_script(
-            r#"echo "$KUBERNETES_EXEC_INFO" | grep -q '"server":"https://h"' || exit 3
-               echo "{\"status\":{\"token\":\"t-$GIVEN\",\"expirationTimestamp\":\"2030-01-01T00:00:00Z\"}}""#,
-        )
-        .unwrap();
-        assert_eq!(found.token.unwrap().expose(), "t-yes");
-        assert_eq!(found.expires.unwrap().year(), 2030);
-    }
-
-    #[test]
-    fn a_failing_plugin_is_named_and_its_output_is_not() {
-        for (script, expected) in [
-            ("echo secret; exit 7", "exit status: 7"),
-            ("echo secret", "no ExecCredential"),
-            ("echo '{\"status\":{}}'", "neither token nor certificate"),
-            (
-                "echo '{\"status\":{\"clientKeyData\":\"secret\"}}'",
-                "without certificate",
-            ),
-        ] {
-            let why = run_script(script).unwrap_err();
-            assert!(why.contains(expected) && !why.contains("secret"), "{why}");
-        }
-        let (mut exec, access) = sh("");
-        exec.command = "/no/such/plugin".to_owned();
-        let (_guard, stop) = stop::pair();
-        assert!(run(&exec, &access, &stop).unwrap_err().contains("get sh"));
-    }
-
-    #[test]
-    fn a_plugin_that_hangs_ends_with_the_agent() {
-        let (exec, access) = sh("exec sleep 1000");
-        let (guard, stop) = stop::pair();
-        drop(guard);
-        assert_eq!(run(&exec, &access, &stop).unwrap_err(), "stopping");
-    }
-}
+mod tests;

@@ -26,6 +26,8 @@ pub struct Options {
     pub tries: u32,
     /// Objects a page; `None` asks for all at once.
     pub page: Option<u32>,
+    /// How long each page may take.
+    pub deadlines: Deadlines,
 }
 
 impl Default for Options {
@@ -33,6 +35,7 @@ impl Default for Options {
         Self {
             tries: TRIES,
             page: Some(PAGE),
+            deadlines: Deadlines::LIST,
         }
     }
 }
@@ -45,6 +48,8 @@ pub trait Items {
     fn json(&mut self, window: &[u8]) -> serde_json::Result<usize>;
     /// Takes an object as one protobuf message.
     fn protobuf(&mut self, message: &[u8]) -> Result<(), Malformed>;
+    /// The server is about to be asked, or has begun to answer: now comes a wait.
+    fn waiting(&mut self) {}
 }
 
 /// Items that are read from JSON alone.
@@ -112,12 +117,16 @@ fn page<I: Items>(
         resource: resource.label(),
         accept: resource.accept_list(I::PROTOBUF),
         body: None,
-        deadlines: Deadlines::LIST,
+        deadlines: options.deadlines,
     };
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30))
         .with_floor(Duration::from_millis(100));
     loop {
-        let outcome = client.open(&call).and_then(|body| Ok(read(body, items)?));
+        items.waiting();
+        let outcome = client.open(&call).and_then(|body| {
+            items.waiting();
+            Ok(read(body, items)?)
+        });
         match outcome {
             Ok(meta) => return Ok(meta),
             Err(err) if err.is_transient() && backoff.failures() + 1 < options.tries => {

@@ -75,8 +75,9 @@ impl fmt::Display for Status {
     }
 }
 
-/// No pause asked for by a server is kept longer than this.
-const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
+/// No pause asked for by a server is kept longer than this. An API server means seconds; and a watch that waits for
+/// three times its period counts as stuck.
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 impl Status {
     /// Reads an answer with the HTTP status `code`, its `Retry-After` header in whole seconds, and its body, which

@@ -13,6 +13,11 @@ pub(super) const MAX_VALUE: usize = 16 << 20;
 /// The most that stands around the items of a list: its metadata, or a `Status`.
 pub(super) const MAX_ENVELOPE: usize = 1 << 20;
 
+/// Half a window of a list is here within this, or the answer is given up: one that drips would keep its reader for
+/// ever, each single read within its deadline. Only the waiting counts, never what is done between two reads: a
+/// reader that is held back by its own reader is no fault of the server.
+const ENOUGH: Duration = Duration::from_secs(30);
+
 /// A read of what has come already takes a tenth of this.
 const AT_ONCE: Duration = Duration::from_micros(200);
 
@@ -35,12 +40,20 @@ pub(super) struct Window<R> {
     end: usize,
     /// The last read found nothing that had come already.
     waited: bool,
+    /// How long half a window of a list may take.
+    enough: Duration,
 }
 
 impl<R: Read> Window<R> {
     pub(super) fn new(reader: R) -> Self {
+        Self::patient(reader, ENOUGH)
+    }
+
+    /// Which waits for half a window of a list at most for `enough`.
+    fn patient(reader: R, enough: Duration) -> Self {
         Self {
             reader,
+            enough,
             bytes: Vec::new(),
             start: 0,
             end: 0,
@@ -89,6 +102,12 @@ impl<R: Read> Window<R> {
         };
         let asked = Instant::now();
         while self.end < enough {
+            if self.end > before && asked.elapsed() >= self.enough {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "it came too slowly",
+                ));
+            }
             match self.reader.read(&mut self.bytes[self.end..]) {
                 Ok(0) => break,
                 Ok(read) => self.end += read,
@@ -98,6 +117,32 @@ impl<R: Read> Window<R> {
         }
         self.waited = asked.elapsed() >= AT_ONCE;
         Ok(self.end > before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pieces::Pieces;
+    use super::*;
+
+    #[test]
+    fn a_list_that_drips_is_given_up_and_a_watch_is_not() {
+        let mut list = Window::patient(Pieces(&[b'x'; 9], 1), Duration::ZERO);
+        let err = list.fill(Wait::ForMuch).unwrap_err();
+        assert_eq!(err.kind(), io::ErrorKind::TimedOut);
+        let mut watch = Window::patient(Pieces(&[b'x'; 9], 1), Duration::ZERO);
+        while watch.fill(Wait::ForAny).unwrap() {}
+        assert_eq!(watch.bytes().len(), 9);
+    }
+
+    #[test]
+    fn what_comes_at_once_is_never_too_slow() {
+        let whole = vec![b'x'; WINDOW];
+        let mut list = Window::patient(Pieces(&whole, WINDOW), Duration::ZERO);
+        assert!(list.fill(Wait::ForMuch).unwrap());
+        assert_eq!(list.bytes().len(), WINDOW);
+        // The end is known only once it is asked for.
+        assert!(!list.fill(Wait::ForMuch).unwrap());
     }
 }
 

@@ -1,5 +1,6 @@
 //! The bytes below the WebSocket: a socket that never blocks, with TLS or without.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,12 +10,31 @@ use std::time::Instant;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+use super::frames::MAX_FRAME;
 use crate::thread::waker::Waiter;
+
+/// Bytes that may come before a message is complete: some times the longest. What is read of fragments that hold
+/// nothing never becomes too long a message, and is read on and on.
+const MOST: usize = 4 * MAX_FRAME;
+
+/// More than [`MOST`] came without a message.
+#[derive(Debug)]
+pub struct Endless;
+
+impl fmt::Display for Endless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it sent 1 MiB without a complete message")
+    }
+}
+
+impl std::error::Error for Endless {}
 
 /// A connection to the backend, or through a proxy.
 #[derive(Debug)]
 pub struct Stream {
     layer: Layer,
+    /// Bytes that came since the last message.
+    unfinished: usize,
     /// The last write found no room.
     is_full: bool,
 }
@@ -30,6 +50,7 @@ impl Stream {
     pub fn plain(socket: TcpStream) -> Self {
         Self {
             layer: Layer::Plain(socket),
+            unfinished: 0,
             is_full: false,
         }
     }
@@ -54,8 +75,14 @@ impl Stream {
         }
         Ok(Self {
             layer: Layer::Tls(Box::new(StreamOwned::new(tls, socket))),
+            unfinished: 0,
             is_full: false,
         })
+    }
+
+    /// What came so far made a message.
+    pub fn finished(&mut self) {
+        self.unfinished = 0;
     }
 
     /// True if bytes wait for room in the socket.
@@ -103,10 +130,15 @@ impl Stream {
 
 impl Read for Stream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match &mut self.layer {
+        if self.unfinished > MOST {
+            return Err(io::Error::other(Endless));
+        }
+        let read = match &mut self.layer {
             Layer::Plain(socket) => socket.read(buf),
             Layer::Tls(tls) => tls.read(buf),
-        }
+        }?;
+        self.unfinished += read;
+        Ok(read)
     }
 }
 

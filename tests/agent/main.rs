@@ -10,6 +10,7 @@ mod common;
 
 mod action_failures;
 mod actions;
+mod api_server;
 mod capabilities;
 mod check;
 mod churn;

@@ -150,8 +150,9 @@ mod tests {
     fn sample(pod: &Value, metrics: Option<&Value>) -> Value {
         let (pod, mut pods) = (pod.to_string(), Pods::default());
         pods.applied(&serde_json::from_str(&pod).unwrap());
+        pods.begin_cycle();
         let mut cursor = 0;
-        let pod = pods.report_next(&mut cursor, 1).unwrap();
+        let pod = pods.report_next(&mut cursor).unwrap();
         let (owners, mut text) = (Owners::default(), Json::default());
         match metrics {
             Some(metrics) => {

@@ -2,6 +2,7 @@
 //!
 //! <https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>
 
+mod expiry;
 mod watch;
 
 use std::time::{Duration, Instant};
@@ -17,18 +18,23 @@ use super::status::Error;
 use super::stream::parse;
 use crate::health::Component;
 use crate::logging::COLLECTOR;
-use crate::thread::backoff::Backoff;
+use crate::thread::backoff::{Backoff, random_fraction};
+use expiry::Expiry;
 use watch::watch;
 
 /// A component that watches makes progress at least this often: two bookmarks and a pause.
 pub const QUIET: Duration = Duration::from_mins(3);
 /// A watch that lasts less is counted as a failure: a server that ends them at once must not be asked in a loop.
 const SHORT: Duration = Duration::from_secs(1);
+/// No request waits so long for its answer: what fails after this was a watch that had been up.
+const LASTED: Duration = Duration::from_mins(1);
 /// A watch is refused for so long before a list is tried: an API server that starts refuses what it has not read the
 /// roles for yet, and a list of everything costs both sides far more.
 const REFUSED: Duration = Duration::from_secs(30);
 /// How long changes gather for what is looked at once a collection.
 pub const MOMENT: Duration = Duration::from_millis(50);
+/// So many objects of a list are progress: however slowly they come, health sees that they do.
+pub const OFTEN: u64 = 64;
 /// The most a failing list or watch waits.
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
@@ -113,6 +119,7 @@ pub fn run_parts<M: Mirror>(
     let resource = &whole.resource;
     let stop = client.stop();
     let mut backoff = backoff();
+    let mut expiry = Expiry::new();
     let mut refused: Option<Instant> = None;
     while !stop.requested() {
         component.beat();
@@ -121,14 +128,15 @@ pub fn run_parts<M: Mirror>(
                 refused = None;
                 component.running();
                 backoff.reset();
-                follow(client, whole, mirror, component, version)?;
+                follow(client, whole, mirror, component, version, &mut expiry)?;
             }
             Err(Error::Stopped) => return Ok(()),
             Err(err) => {
                 if err.is_forbidden() {
                     mirror.refused(refused.get_or_insert_with(Instant::now).elapsed());
                 }
-                if !err.is_gone() {
+                // A list may outlast its continue token once.
+                if !err.is_gone() || backoff.failures() > 0 {
                     component.failed(&format!("failed to list {}", resource.label()), &err);
                     // What is not permitted is said once, where it is switched off.
                     let level = if err.is_forbidden() {
@@ -186,7 +194,7 @@ struct Arrivals<'a, M, O> {
 impl<M: Mirror, O: Observer> Arrivals<'_, M, O> {
     fn arrived(&mut self) {
         *self.count += 1;
-        if self.count.is_multiple_of(1000) {
+        if self.count.is_multiple_of(OFTEN) {
             self.component.beat();
         }
     }
@@ -210,15 +218,20 @@ impl<M: Mirror, O: Observer> list::Items for Arrivals<'_, M, O> {
         self.arrived();
         Ok(())
     }
+
+    fn waiting(&mut self) {
+        self.component.beat();
+    }
 }
 
-/// Watches from `version` on; returns when the version is too old and a new list is needed, or at the stop.
+/// Watches from `version` on; returns when a new list is needed and it is time for it, or at the stop.
 fn follow<M: Mirror>(
     client: &Client,
     collection: &Collection,
     mirror: &mut M,
     component: &impl Observer,
     mut version: String,
+    expiry: &mut Expiry,
 ) -> Result<(), Error> {
     let resource = &collection.resource;
     let mut backoff = backoff();
@@ -250,6 +263,13 @@ fn follow<M: Mirror>(
             Err(Error::Stopped) => return Ok(()),
             Err(err) if err.is_gone() => {
                 info!(target: COLLECTOR, "The watch of {} is too old, listing anew", resource.label());
+                if let Some(pause) = expiry.pause(Instant::now(), random_fraction()) {
+                    component.failed(
+                        &format!("each watch of {} is too old", resource.label()),
+                        &err,
+                    );
+                    client.stop().wait(pause);
+                }
                 return Ok(());
             }
             // Whether it may still be listed decides over what goes on being known.
@@ -259,9 +279,9 @@ fn follow<M: Mirror>(
             }
             // Silence, not refusal: the connection died quietly, and the next one goes on where it ended. A server
             // that does not even begin to answer is another matter.
-            Err(Error::Timeout(_)) if opened && began.elapsed() >= SHORT => continue,
+            Err(Error::Timeout(_)) if opened && began.elapsed() >= LASTED => continue,
             Err(err) => {
-                if opened && began.elapsed() >= SHORT {
+                if opened && began.elapsed() >= LASTED {
                     backoff.reset();
                 }
                 component.failed(&format!("failed to watch {}", resource.label()), &err);

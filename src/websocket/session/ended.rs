@@ -3,6 +3,7 @@
 use tungstenite::Error;
 
 use crate::websocket::schedule::End;
+use crate::websocket::stream::Endless;
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ impl Ended {
             Error::Protocol(what) => Self::violated(1002, &what.to_string()),
             Error::Utf8(_) => Self::violated(1007, "it sent a text that is no UTF-8"),
             Error::Capacity(_) => Self::violated(1009, "it sent more than 256 KiB in a message"),
+            Error::Io(err) if err.get_ref().is_some_and(|it| it.is::<Endless>()) => {
+                Self::violated(1008, &err.to_string())
+            }
             other => Self::new(End::Broken, other.to_string()),
         }
     }

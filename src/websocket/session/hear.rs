@@ -20,7 +20,10 @@ impl Session<'_> {
     pub(super) fn hear(&mut self) -> Result<bool, Ended> {
         for _ in 0..BURST {
             match self.socket.read() {
-                Ok(message) => self.message(message)?,
+                Ok(message) => {
+                    self.socket.get_mut().finished();
+                    self.message(message)?;
+                }
                 Err(Error::Io(err)) if err.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(err) => return Err(Ended::broken(&err)),
             }

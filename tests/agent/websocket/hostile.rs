@@ -42,6 +42,7 @@ fn each_attack_ends_with_its_code() {
     for (kind, code) in [
         (Attack::HugeHeader, 1009),
         (Attack::Fragments { bytes: 1 << 30 }, 1009),
+        (Attack::EmptyFragments, 1008),
         (large(), 1009),
         (Attack::Large { bytes: 16 << 20 }, 1009),
         (Attack::Binary, 1003),

