@@ -12,7 +12,8 @@ use time::macros::format_description;
 /// The annotation in which the holder tells its successor up to which event the backend has them all.
 const EVENTS_DELIVERED: &str = "kubernetes-agent/events-delivered";
 
-/// The annotation in which the holder says that it cannot carry out actions: whoever can takes the Lease from it.
+/// The annotation in which the holder says that it cannot carry out actions: whoever can takes the Lease from it. It
+/// names the holder, so that it says nothing of one that does not know the annotation and leaves it as it was.
 const UNFIT: &str = "kubernetes-agent/unfit";
 
 /// A Lease as the API server has it, or as it is to be created.
@@ -57,14 +58,16 @@ impl Lease {
         let spec = &self.0["spec"];
         let owned = |it: &Value| text(it).to_owned();
         let seconds = spec["leaseDurationSeconds"].as_u64().unwrap_or(0);
+        let holder = owned(&spec["holderIdentity"]);
+        let unfit = text(&self.0["metadata"]["annotations"][UNFIT]);
         Record {
-            holder: owned(&spec["holderIdentity"]),
+            is_unfit: !holder.is_empty() && unfit == holder,
+            holder,
             duration: Duration::from_secs(seconds),
             acquired: owned(&spec["acquireTime"]),
             renewed: owned(&spec["renewTime"]),
             transitions: spec["leaseTransitions"].as_i64().unwrap_or(0),
             told: owned(&self.0["metadata"]["annotations"][EVENTS_DELIVERED]),
-            is_unfit: text(&self.0["metadata"]["annotations"][UNFIT]) == "true",
         }
     }
 
@@ -81,7 +84,8 @@ impl Lease {
         spec["leaseTransitions"] = record.transitions.into();
         let annotations = &mut lease["metadata"]["annotations"];
         annotations[EVENTS_DELIVERED] = record.told.as_str().into();
-        annotations[UNFIT] = record.is_unfit.to_string().into();
+        let unfit = if record.is_unfit { &*record.holder } else { "" };
+        annotations[UNFIT] = unfit.into();
         Self(lease)
     }
 
@@ -152,6 +156,14 @@ mod tests {
         assert_eq!(updated["metadata"]["labels"]["a"], "b");
         assert_eq!(updated["metadata"]["annotations"]["c"], "d");
         assert_eq!(updated["spec"]["strategy"], "OldestEmulationVersion");
+    }
+
+    #[test]
+    fn a_holder_of_an_older_version_is_not_taken_for_the_unfit_one_before_it() {
+        let mut lease = Lease::new("a", "b").with(&record());
+        assert!(lease.record().is_unfit);
+        lease.0["spec"]["holderIdentity"] = "agent-1_j".into();
+        assert!(!lease.record().is_unfit);
     }
 
     #[test]

@@ -226,7 +226,7 @@ fn an_order_that_was_begun_is_understood_past_its_time() {
     let (mut journal, _) = open(folder.path());
     journal.received(&order).unwrap();
     journal.claimed(order.id()).unwrap();
-    let began = OffsetDateTime::now_utc() - Duration::from_secs(3600);
+    let began = OffsetDateTime::now_utc() - Duration::from_hours(1);
     journal.started(order.id(), began).unwrap();
     drop(journal);
 
