@@ -47,6 +47,7 @@ impl Deadlines {
 
 impl Deadlines {
     /// The same, and over after `left` at the latest.
+    #[must_use]
     pub fn within(self, left: Duration) -> Self {
         Self {
             answer: self.answer.min(left),

@@ -213,7 +213,7 @@ fn ended(end: &End, it: &Move, context: &Context<'_>) -> Ended {
                 blocked.unwrap_or_default()
             );
             if it.may_be_evicted() {
-                message += &format!("; {MAYBE}");
+                message = format!("{message}; {MAYBE}");
             }
             Ended::new(Status::Failed, Some(Reason::TimedOut), message)
         }

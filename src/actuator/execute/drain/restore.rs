@@ -92,9 +92,9 @@ impl Left {
             None => "in an unknown state",
         };
         let name = before.metadata.name.as_deref().unwrap_or_default();
-        ended.message += &format!("; node {name} is left {fate}");
+        ended.message = format!("{}; node {name} is left {fate}", ended.message);
         if let Some(why) = self.failed {
-            ended.message += &format!(", for it could not be restored: {why}");
+            ended.message = format!("{}, for it could not be restored: {why}", ended.message);
             ended = ended.with("restore_failed", why);
         }
         ended
