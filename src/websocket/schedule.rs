@@ -7,7 +7,7 @@ use crate::thread::backoff::Backoff;
 
 const FIRST: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_mins(1);
-/// As the calls over REST (protocol, section 2): never at once, also where the backend asks for zero seconds.
+/// As the calls over REST (protocol, section 2): never at once, whatever the backend asks for.
 const FLOOR: Duration = Duration::from_millis(100);
 /// A connection that was welcomed so long ago was a good one: its end is no failure after a failure.
 const STABLE: Duration = Duration::from_mins(1);
@@ -84,7 +84,8 @@ impl Schedule {
             End::Goaway(asked) => *asked + SPREAD.mul_f64(fraction),
             End::Closed(1000 | 1001) => SPREAD.mul_f64(fraction),
             _ if end.is_unauthorized() => UNAUTHORIZED,
-            End::Refused(408 | 425 | 429 | 500.., Some(asked)) => {
+            // No time at all is no wish: kept, it would be a loop with hardly a pause.
+            End::Refused(408 | 425 | 429 | 500.., Some(asked)) if !asked.is_zero() => {
                 self.backoff.next_pause_at(fraction);
                 (*asked).max(FLOOR)
             }
@@ -121,7 +122,7 @@ mod tests {
             (End::Refused(429, None), 100, 1_000),
             (End::Refused(429, Some(S(30))), 30_000, 30_000),
             (End::Refused(503, Some(S(3600))), 3_600_000, 3_600_000),
-            (End::Refused(503, Some(S(0))), 100, 100),
+            (End::Refused(503, Some(S(0))), 100, 1_000),
             (End::Violated(1009), 100, 1_000),
             (End::Silent, 100, 1_000),
             (End::Broken, 100, 1_000),
