@@ -26,8 +26,6 @@ use watch::watch;
 pub const QUIET: Duration = Duration::from_mins(3);
 /// A watch that lasts less is counted as a failure: a server that ends them at once must not be asked in a loop.
 const SHORT: Duration = Duration::from_secs(1);
-/// No request waits so long for its answer: what fails after this was a watch that had been up.
-const LASTED: Duration = Duration::from_mins(1);
 /// A watch is refused for so long before a list is tried: an API server that starts refuses what it has not read the
 /// roles for yet, and a list of everything costs both sides far more.
 const REFUSED: Duration = Duration::from_secs(30);
@@ -231,7 +229,10 @@ fn follow<M: Mirror>(
     loop {
         component.beat();
         let began = Instant::now();
-        let ended = watch(client, collection, mirror, component, &mut version);
+        // A wait for an answer that does not come is no watch, however long it was.
+        let mut up = None;
+        let ended = watch(client, collection, mirror, component, &mut version, &mut up);
+        let lasted = up.is_some_and(|it: Instant| it.elapsed() >= SHORT);
         refused = match &ended {
             Err(err) if err.is_forbidden() => refused.or(Some(began)),
             _ => None,
@@ -240,7 +241,7 @@ fn follow<M: Mirror>(
             return Ok(());
         }
         let pause = match ended {
-            Ok(()) if began.elapsed() >= SHORT => {
+            Ok(()) if lasted => {
                 backoff.reset();
                 continue;
             }
@@ -263,9 +264,9 @@ fn follow<M: Mirror>(
                 return Ok(());
             }
             // Silence, not refusal: the connection died quietly, and the next one goes on where it ended.
-            Err(Error::Timeout(_)) if began.elapsed() >= LASTED => continue,
+            Err(Error::Timeout(_)) if lasted => continue,
             Err(err) => {
-                if began.elapsed() >= LASTED {
+                if lasted {
                     backoff.reset();
                 }
                 component.failed(&format!("failed to watch {}", resource.label()), &err);
