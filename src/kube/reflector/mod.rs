@@ -26,8 +26,6 @@ use watch::watch;
 pub const QUIET: Duration = Duration::from_mins(3);
 /// A watch that lasts less is counted as a failure: a server that ends them at once must not be asked in a loop.
 const SHORT: Duration = Duration::from_secs(1);
-/// No request waits so long for its answer: what fails after this was a watch that had been up.
-const LASTED: Duration = Duration::from_mins(1);
 /// A watch is refused for so long before a list is tried: an API server that starts refuses what it has not read the
 /// roles for yet, and a list of everything costs both sides far more.
 const REFUSED: Duration = Duration::from_secs(30);
@@ -239,14 +237,10 @@ fn follow<M: Mirror>(
     loop {
         component.beat();
         let began = Instant::now();
-        let mut opened = false;
-        let ended = watch(
-            client,
-            collection,
-            mirror,
-            component,
-            (&mut version, &mut opened),
-        );
+        // A wait for an answer that does not come is no watch, however long it was.
+        let mut up = None;
+        let ended = watch(client, collection, mirror, component, &mut version, &mut up);
+        let lasted = up.is_some_and(|it: Instant| it.elapsed() >= SHORT);
         refused = match &ended {
             Err(err) if err.is_forbidden() => refused.or(Some(began)),
             _ => None,
@@ -255,7 +249,7 @@ fn follow<M: Mirror>(
             return Ok(());
         }
         let pause = match ended {
-            Ok(()) if began.elapsed() >= SHORT => {
+            Ok(()) if lasted => {
                 backoff.reset();
                 continue;
             }
@@ -268,6 +262,7 @@ fn follow<M: Mirror>(
                         &format!("each watch of {} is too old", resource.label()),
                         &err,
                     );
+                    component.waits(pause);
                     client.stop().wait(pause);
                 }
                 return Ok(());
@@ -277,11 +272,10 @@ fn follow<M: Mirror>(
                 component.failed(&format!("failed to watch {}", resource.label()), &err);
                 return Ok(());
             }
-            // Silence, not refusal: the connection died quietly, and the next one goes on where it ended. A server
-            // that does not even begin to answer is another matter.
-            Err(Error::Timeout(_)) if opened && began.elapsed() >= LASTED => continue,
+            // Silence, not refusal: the connection died quietly, and the next one goes on where it ended.
+            Err(Error::Timeout(_)) if lasted => continue,
             Err(err) => {
-                if opened && began.elapsed() >= LASTED {
+                if lasted {
                     backoff.reset();
                 }
                 component.failed(&format!("failed to watch {}", resource.label()), &err);

@@ -1,7 +1,7 @@
 //! One watch: what it tells, in either form, taken into the mirror.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,13 +21,14 @@ use crate::thread::backoff::random_fraction;
 /// began at once. client-go takes 5 to 10 minutes.
 const WATCH: Duration = Duration::from_mins(5);
 
-/// One watch, from `version` on, which moves along with what came. Says when it is `opened`: the server answered.
+/// One watch, from `version` on, which moves along with what came; it is `up` since the server began to answer.
 pub(super) fn watch<M: Mirror>(
     client: &Client,
     collection: &Collection,
     mirror: &mut M,
     component: &impl Observer,
-    (version, opened): (&mut String, &mut bool),
+    version: &mut String,
+    up: &mut Option<Instant>,
 ) -> Result<(), Error> {
     let resource = &collection.resource;
     let seconds = WATCH.mul_f64(0.8 + 0.4 * random_fraction()).as_secs();
@@ -41,7 +42,7 @@ pub(super) fn watch<M: Mirror>(
         body: None,
         deadlines: Deadlines::WATCH,
     })?;
-    *opened = true;
+    *up = Some(Instant::now());
     component.running();
     mirror.alive();
     let mut changes = Changes::of(body);
