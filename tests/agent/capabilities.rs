@@ -4,7 +4,7 @@ use crate::common::actions::World;
 use crate::common::agent::{Agent, Setup};
 use crate::common::any_cluster::AnyCluster;
 use crate::common::{eventually, settles};
-use sandbox::backend::{Backend, Kind, Options};
+use sandbox::backend::{Backend, Endpoint, Fault, Heartbeat, Kind, Options};
 use serde_json::{Value, json};
 
 const EVICTION: (&str, &str, &str) = ("create", "", "pods/eviction");
@@ -136,6 +136,35 @@ fn an_action_without_permission_is_switched_off_and_comes_back() {
         beat.is_some_and(|it| it.component("permissions", "state") == "running")
     });
     assert_eq!(world.backend.registrations().len(), 1);
+    world.agent.stop();
+    world.backend.assert_no_violations();
+}
+
+#[test]
+fn heartbeats_go_on_while_the_backend_does_not_hear_of_a_change() {
+    let mut world = start(&[EVICTION]);
+    eventually("ready", || world.agent.get("/readyz").0 == 200);
+    let register = Endpoint::Register;
+    world.backend.set_fault(register, Fault::status(503));
+    world.cluster.allow_all();
+    let untold = |it: &Heartbeat| {
+        let reason = it.component("heartbeat", "reason").to_string();
+        reason.contains("failed to tell the backend what the agent can do")
+    };
+    eventually("the failure is said", || {
+        world.backend.last_heartbeat().is_some_and(|it| untold(&it))
+    });
+    let beats = world.backend.heartbeats().len();
+    eventually("heartbeats go on", || {
+        world.backend.heartbeats().len() >= beats + 3
+    });
+    assert_ne!(told(&world.backend), ALL);
+    world.backend.clear_fault(register);
+    eventually("it is told", || told(&world.backend) == ALL);
+    eventually("and that is over", || {
+        (world.backend.last_heartbeat())
+            .is_some_and(|it| it.component("heartbeat", "state") == "running")
+    });
     world.agent.stop();
     world.backend.assert_no_violations();
 }

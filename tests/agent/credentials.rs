@@ -75,6 +75,10 @@ fn no_key_stands_in_a_log_a_metric_or_an_answer() {
             status: 403,
             retry_after: None,
         },
+        FaultKind::Says {
+            status: 400,
+            detail: format!("what is {FIRST}?"),
+        },
     ] {
         let asked = backend.requests().len();
         backend.set_fault(Endpoint::All, fault);

@@ -62,6 +62,13 @@ pub enum FaultKind {
         #[serde(default)]
         retry_after: Option<String>,
     },
+    /// Answers with this status and says why.
+    Says {
+        /// The status.
+        status: u16,
+        /// What stands in the problem's detail.
+        detail: String,
+    },
     /// Answers a batch of more samples than this with 413, and others as ever.
     MaxSamples {
         /// The most that is taken.
@@ -166,6 +173,7 @@ impl Fault {
                     None => problem,
                 }
             }
+            FaultKind::Says { status, detail } => super::answer::problem(*status, detail),
             FaultKind::MaxSamples { .. } => super::answer::problem(413, "a fault on demand"),
             FaultKind::Redirect { status, location } => {
                 Response::text(*status, "elsewhere").with_header("location", location.clone())
