@@ -141,9 +141,9 @@ impl Worker {
                 }
             }
             Task::Run { claimed } => {
-                // What is ours and past its time is owed its result, and nothing more is asked for.
-                let is_owed = *claimed && job.verified.is_expired(timestamp::unix_seconds());
-                if !is_owed {
+                if claim::is_owed(job) {
+                    self.claims().forget(id);
+                } else {
                     match self.claim(&job.verified, *claimed, stop) {
                         Claim::Ours => (),
                         Claim::Refused => return,

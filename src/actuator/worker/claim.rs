@@ -45,6 +45,7 @@ impl Worker {
     pub(super) fn is_due(&self, job: &Job) -> bool {
         match job.task {
             Task::Observe { .. } => true,
+            Task::Run { .. } if is_owed(job) => true,
             Task::Run { .. } => {
                 let (claims, now) = (self.claims(), Instant::now());
                 let held = claims.held(now, self.backend.key_version());
@@ -131,9 +132,15 @@ impl Worker {
         Claim::Refused
     }
 
-    fn claims(&self) -> MutexGuard<'_, Schedule> {
+    pub(super) fn claims(&self) -> MutexGuard<'_, Schedule> {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether it is ours and past its time: it is owed its result, and nothing more is asked for.
+pub(super) fn is_owed(job: &Job) -> bool {
+    matches!(job.task, Task::Run { claimed: true })
+        && job.verified.is_expired(timestamp::unix_seconds())
 }
 
 fn gives_up(expires_at: i64, now: i64) -> bool {

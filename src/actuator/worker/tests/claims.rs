@@ -1,6 +1,9 @@
 //! Which orders are claimed, and when.
 
+use std::time::Instant;
+
 use super::*;
+use crate::backend::retry::Failure;
 
 /// Nobody answers for a write.
 struct Shut;
@@ -102,8 +105,12 @@ fn what_is_claimed_and_past_its_time_gets_its_result_whoever_answers() {
     let mut worker = worker(journal, &stop);
     worker.fence = Arc::new(Shut);
     worker.recover(recovered);
+    // It was asked for while there was time, and a pause until the next try is under way.
+    let failure = Failure::from_status(401, String::new(), None, 0);
+    worker.claims().failed(order.id(), &failure, Instant::now());
     assert_eq!(next(&worker, &stop).as_deref(), Some("act_1"));
     assert_eq!(result(&worker)["status"], "expired");
+    assert_eq!(trouble(&worker), None);
 }
 
 #[test]
