@@ -1,17 +1,17 @@
 //! What the tests of evictions and drains share: an agent that is given actions, and pods of every kind on one node.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use sandbox::backend::{Backend, NewAction, Options};
 use serde_json::{Value, json};
 
 use super::agent::{Agent, Setup};
 use super::any_cluster::AnyCluster;
-use super::{eventually, settles};
+use super::{SOON, eventually, settles};
 
-/// A result comes within this.
-const LONG: Duration = Duration::from_secs(90);
+/// What an action is given, in seconds, that may have to wait for a pod to go; less than a result is waited for (`SOON`,
+/// which tells why it may take so long).
+const PATIENCE: u64 = 150;
 
 /// One test at a time cordons nodes: on a real cluster all tests share them.
 static TURN: Mutex<()> = Mutex::new(());
@@ -218,7 +218,7 @@ impl Scene {
 
     /// The result of an action, once it is there.
     pub fn result(&self, id: &str) -> Value {
-        let came = self.backend.wait_for(LONG, |it| it.result(id).is_some());
+        let came = self.backend.wait_for(SOON, |it| it.result(id).is_some());
         assert!(came, "no result of {id}");
         self.backend.result(id).expect("a result")
     }
@@ -235,15 +235,14 @@ impl Scene {
 
     /// The params of a drain of the node.
     pub fn drain_params(&self, params: &Value) -> Value {
-        let mut all = json!({"node": self.node, "timeout_seconds": 60});
+        let mut all = json!({"node": self.node, "timeout_seconds": PATIENCE});
         merge(&mut all, params);
         all
     }
 
     /// The params of an eviction of a pod.
     pub fn evict_params(&self, name: &str, params: &Value) -> Value {
-        let mut all =
-            json!({"namespace": self.cluster.namespace(), "name": name, "timeout_seconds": 30});
+        let mut all = json!({"namespace": self.cluster.namespace(), "name": name, "timeout_seconds": PATIENCE});
         merge(&mut all, params);
         all
     }
