@@ -34,7 +34,7 @@ pub(crate) fn is_without_a_gap(node: &Node, backend: &Backend, replicas: usize) 
             let issued = scope.spawn(|| issue(backend));
             node.kubectl(change);
             node.kubectl(&format!(
-                "{rollout} status deployment/ml-agent --timeout=60s"
+                "{rollout} status deployment/ml-agent --timeout=180s"
             ));
             issued.join().unwrap()
         }));
