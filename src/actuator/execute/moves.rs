@@ -79,6 +79,14 @@ impl Moves {
         self.push(pod, group, stage);
     }
 
+    /// The same, of a pod that came in the place of one that was evicted (`may_move_again`).
+    pub fn add_again(&mut self, pod: Pod, group: Group, now: Instant) {
+        self.add(pod, group, now);
+        if let Some(it) = self.pods.last_mut() {
+            it.came_back = true;
+        }
+    }
+
     /// One more pod that is settled from the start.
     pub fn add_settled(&mut self, pod: Pod, fate: Fate) {
         self.push(pod, Group::Ordinary, Stage::Done(fate));
@@ -89,6 +97,7 @@ impl Moves {
             pod,
             group,
             stage,
+            came_back: false,
             maybe: false,
             failures: 0,
             in_a_row: 0,
@@ -110,14 +119,26 @@ impl Moves {
 
     /// Whether a pod of that controller was evicted.
     pub fn has_moved_one_of(&self, controller: &Controller) -> bool {
-        let ours = |it: &&Move| it.is_ours();
-        let mut moved = self.pods.iter().filter(ours);
-        moved.any(|it| {
-            it.pod
-                .controller
-                .as_ref()
-                .is_some_and(|it| it.uid == controller.uid)
-        })
+        self.of(controller).any(Move::is_ours)
+    }
+
+    /// Whether one more pod of that controller may be evicted, though it came when one of them had been evicted
+    /// already. A scheduler that has not heard of the cordon yet puts it there, once; a controller that chooses the
+    /// node itself would do so for ever. So there may be as many as the controller had there before.
+    pub fn may_move_again(&self, controller: &Controller) -> bool {
+        let is_in_the_way =
+            |it: &&Move| !matches!(it.fate(), Some(Fate::Returned | Fate::Refused(_)));
+        let (again, before): (Vec<_>, Vec<_>) =
+            (self.of(controller).filter(is_in_the_way)).partition(|it| it.came_back);
+        again.len() < before.len()
+    }
+
+    fn of<'a>(&'a self, controller: &'a Controller) -> impl Iterator<Item = &'a Move> {
+        let is_of = |it: &&Move| {
+            let other = it.pod.controller.as_ref();
+            other.is_some_and(|it| it.uid == controller.uid)
+        };
+        self.pods.iter().filter(is_of)
     }
 
     /// How many are settled.

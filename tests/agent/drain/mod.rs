@@ -7,6 +7,7 @@ mod budgets;
 mod evictions;
 mod interrupted;
 mod outcomes;
+mod returns;
 
 use serde_json::{Value, json};
 

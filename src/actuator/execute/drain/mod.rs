@@ -3,6 +3,7 @@
 //! All pods are classified, and their budgets asked, before anything is written: a drain that cannot succeed touches
 //! nothing. Then the node is cordoned, and the pods go, many at once, as their budgets allow it.
 
+mod arrivals;
 mod daemons;
 mod ending;
 pub mod plan;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use super::cordon::change::set_cordon;
 use super::mover::{self, Mover, Other, entry, no_thread, pods_on};
 use super::moves::Moves;
-use super::moves::one::{Fate, never_details};
+use super::moves::one::never_details;
 use super::node;
 use super::ownership::{Ownership, is_unschedulable};
 use super::pods::Pod;
@@ -258,52 +259,5 @@ impl Drain<'_, '_> {
             .with("after", state)
             .with("counts", ending::counts(&pods))
             .with("pods", pods)
-    }
-
-    /// What is seen on the way: a pod that came to the node, or a change of the node itself.
-    fn other(&mut self, moves: &mut Moves, other: Other) -> Option<String> {
-        match other {
-            Other::Pod(pod) => {
-                self.newcomer(*pod, moves);
-                None
-            }
-            Other::Node(None) => Some("the node was deleted meanwhile".to_owned()),
-            Other::Node(Some(node)) if node.metadata.uid != self.node.metadata.uid => {
-                Some("the node was replaced meanwhile".to_owned())
-            }
-            Other::Node(Some(node)) if !is_unschedulable(&node) => {
-                Some("somebody uncordoned the node meanwhile".to_owned())
-            }
-            Other::Node(Some(_)) => None,
-        }
-    }
-
-    /// A pod that was on its way to the node when it was cordoned is evicted too. One that its controller puts there
-    /// whatever the scheduler says is not: it would come again and again.
-    fn newcomer(&mut self, pod: Pod, moves: &mut Moves) {
-        if self.kept.iter().any(|it| it["uid"] == *pod.uid) {
-            return;
-        }
-        let lot = self.daemons.lot(&pod, Rules::from(self.it));
-        let is_back = pod
-            .controller
-            .as_ref()
-            .is_some_and(|it| moves.has_moved_one_of(it));
-        match lot {
-            Ok(Lot::Skip(why)) => self.keep(&pod, why),
-            Ok(Lot::Evict | Lot::Wait) if is_back => moves.add_settled(pod, Fate::Returned),
-            Ok(Lot::Evict | Lot::Wait) => {
-                let group = Group::of(&pod, self.daemons.is_own(&pod));
-                moves.add(pod, group, Instant::now());
-            }
-            Ok(Lot::Refuse(refusals)) => {
-                let details = refusal_details(&refusals);
-                moves.add_settled(pod, Fate::Refused(details));
-            }
-            Err(ended) => {
-                let details = json!({"outcome": "failed", "message": ended.message});
-                moves.add_settled(pod, Fate::Refused(details));
-            }
-        }
     }
 }

@@ -24,6 +24,8 @@ pub struct Move {
     pub group: Group,
     /// How far it is.
     pub stage: Stage,
+    /// It came in the place of one that was evicted.
+    pub(super) came_back: bool,
     /// An eviction was sent whose answer was lost: it may have been accepted.
     pub(super) maybe: bool,
     /// Failures of every kind, by which the pauses grow.
@@ -76,7 +78,7 @@ pub enum Fate {
     Never(Block),
     /// Refused for good.
     Failed(Box<Answered>),
-    /// It came to the node when it was being drained, in the place of one that we evicted.
+    /// It came to the node when it was being drained, in the place of one that we evicted, and not as the first.
     Returned,
     /// It came to the node when it was being drained, and may not be evicted.
     Refused(Value),
@@ -192,8 +194,7 @@ impl Fate {
                 json!({"outcome": outcome, "message": answered.text, "status": answered.status})
             }
             Self::Returned => {
-                let message =
-                    "it came in the place of an evicted pod: its controller puts it on this node";
+                let message = "it came again in the place of an evicted pod: its controller puts it on this node";
                 json!({"outcome": "returned", "message": message})
             }
             Self::Refused(details) => details.clone(),

@@ -437,3 +437,24 @@ fn who_returns_is_known_by_its_controller() {
     assert_eq!(outcome(&moves, 1, now), "returned");
     assert!(!moves.all()[1].may_succeed());
 }
+
+#[test]
+fn as_many_may_come_again_as_there_were() {
+    let now = Instant::now();
+    let mut moves = moves(&["a", "b"], now);
+    let controller = named("a").controller.unwrap();
+    moves.answered(0, answered(Answer::Accepted), now);
+    for name in ["c", "d"] {
+        assert!(moves.may_move_again(&controller), "{name}");
+        moves.add_again(named(name), Group::Ordinary, now);
+    }
+    assert!(!moves.may_move_again(&controller));
+    moves.add_settled(named("e"), Fate::Returned);
+    assert!(
+        !moves.may_move_again(&controller),
+        "one that stays makes no room"
+    );
+    let mut other = controller;
+    other.uid = "other".into();
+    assert!(!moves.may_move_again(&other));
+}

@@ -1,0 +1,65 @@
+//! Pods that come to the node in the place of evicted ones: once a scheduler may have been late, again and again a
+//! controller wants them there.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::assert_ended;
+use crate::common::drain::Scene;
+use crate::common::eventually;
+
+#[test]
+fn who_chooses_the_node_itself_is_evicted_once_more_and_left() {
+    let scene = Scene::new();
+    let here = json!({"spec": {"nodeName": scene.node}});
+    scene.on_node(2, || scene.workload("Deployment", "pinned", 2, &here));
+    let _agent = scene.agent();
+
+    let result = scene.drain(&json!({}));
+    assert_ended(&result, "partial", &json!("api_error"));
+    let mut outcomes = scene.outcomes(&result, "pinned-");
+    outcomes.sort_unstable();
+    let evicted = outcomes.iter().filter(|it| **it == "evicted").count();
+    assert_eq!(evicted, 4, "{result:#}");
+    let returned = &outcomes[evicted..];
+    assert!(
+        !returned.is_empty() && returned.iter().all(|it| *it == "returned"),
+        "{result:#}"
+    );
+    assert!(scene.is_cordoned(), "{result:#}");
+}
+
+#[test]
+fn what_a_late_scheduler_puts_there_goes_too() {
+    let scene = Scene::new();
+    let path = scene.cluster.path("/apis/apps/v1", "deployments");
+    scene.workload("Deployment", "late", 0, &json!({}));
+    let owner = scene.cluster.api().get(&format!("{path}/late"));
+    let owned = json!({"metadata": {"ownerReferences": [{
+        "apiVersion": "apps/v1", "kind": "Deployment", "name": "late", "uid": owner["metadata"]["uid"], "controller": true,
+    }]}});
+    let first = scene.cluster.path("/api/v1", "pods") + "/late-1";
+    scene.on_node(1, || {
+        scene.bare("late-1", &owned);
+    });
+    let _agent = scene.agent();
+
+    let result = thread::scope(|scope| {
+        let drain = scope.spawn(|| scene.drain(&json!({})));
+        eventually("the first is evicted", || {
+            let answer = scene
+                .cluster
+                .api()
+                .try_request(&ureq::http::Method::GET, &first, None);
+            answer.is_none_or(|(code, pod)| {
+                code == 404 || pod["metadata"]["deletionTimestamp"].is_string()
+            })
+        });
+        // As a scheduler does that has not seen the cordon: the node is named, its taint not asked.
+        scene.bare("late-2", &owned);
+        drain.join().unwrap()
+    });
+    assert_ended(&result, "succeeded", &Value::Null);
+    assert_eq!(scene.outcomes(&result, "late-"), ["evicted", "evicted"]);
+}
