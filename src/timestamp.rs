@@ -88,6 +88,12 @@ pub fn unix_seconds() -> i64 {
     OffsetDateTime::now_utc().unix_timestamp()
 }
 
+/// A time of the Kubernetes API in seconds since 1970.
+pub fn unix_of(text: &str) -> Option<i64> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(at.unix_timestamp())
+}
+
 /// A time of the Kubernetes API, as the wire writes it.
 pub fn normalised(text: &str) -> Option<String> {
     Stamp::parse(text).map(|it| it.as_str().to_owned())

@@ -1,10 +1,11 @@
 //! What is read of an object's metadata, in JSON or protobuf
 //! (k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto).
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::text::{Text, null_is_default};
-use crate::kube::protobuf::{Malformed, fields};
+use crate::kube::protobuf::{Malformed, fields, span};
+use crate::timestamp::unix_of;
 
 /// ObjectMeta.
 #[derive(Deserialize, Debug, Default, PartialEq)]
@@ -18,6 +19,9 @@ pub(super) struct Meta<'a> {
     pub(super) uid: Text<'a>,
     #[serde(borrow, default)]
     pub(super) resource_version: Text<'a>,
+    /// In seconds since 1970.
+    #[serde(default, deserialize_with = "seconds")]
+    pub(super) creation_timestamp: Option<i64>,
     #[serde(borrow, default, deserialize_with = "null_is_default")]
     pub(super) owner_references: Vec<OwnerReference<'a>>,
 }
@@ -35,6 +39,12 @@ pub struct OwnerReference<'a> {
     pub(super) controller: Option<bool>,
 }
 
+/// A time that may be null, or none that anybody can read.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let text = Option::<Text<'de>>::deserialize(deserializer)?;
+    Ok(text.and_then(|it| unix_of(&it)))
+}
+
 impl<'a> Meta<'a> {
     /// Reads meta/v1 ObjectMeta.
     pub(super) fn from_protobuf(message: &'a [u8]) -> Result<Self, Malformed> {
@@ -42,6 +52,7 @@ impl<'a> Meta<'a> {
         const NAMESPACE: u32 = 3;
         const UID: u32 = 5;
         const RESOURCE_VERSION: u32 = 6;
+        const CREATION_TIMESTAMP: u32 = 8;
         const OWNER_REFERENCES: u32 = 13;
         let mut meta = Self::default();
         fields(message, |number, value| {
@@ -50,6 +61,7 @@ impl<'a> Meta<'a> {
                 NAMESPACE => meta.namespace = Text::from_protobuf(value)?,
                 UID => meta.uid = Text::from_protobuf(value)?,
                 RESOURCE_VERSION => meta.resource_version = Text::from_protobuf(value)?,
+                CREATION_TIMESTAMP => meta.creation_timestamp = span(value.message()?)?,
                 OWNER_REFERENCES => {
                     let owner = OwnerReference::from_protobuf(value.message()?)?;
                     meta.owner_references.push(owner);

@@ -8,6 +8,7 @@ use super::pod::PodObject;
 use super::workload::ReplicaSetObject;
 use super::{FORGOTTEN, REFUSED, Store};
 use crate::kube::reflector::{FromProtobuf, MOMENT, Mirror};
+use crate::timestamp::unix_seconds;
 
 /// Pods.
 pub struct PodMirror(pub Arc<Store>);
@@ -22,7 +23,9 @@ impl Mirror for PodMirror {
     }
 
     fn list_began(&mut self) {
-        self.0.lock().pods.list_began();
+        let mut state = self.0.lock();
+        state.pods.it_is(unix_seconds());
+        state.pods.list_began();
     }
 
     fn applied(&mut self, object: PodObject<'_>) {

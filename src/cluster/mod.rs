@@ -1,6 +1,7 @@
 //! What the agent knows of the cluster: compact records of pods, nodes and owners, kept in step by watches.
 
 pub mod amounts;
+mod births;
 pub mod intern;
 mod meta;
 pub mod mirror;

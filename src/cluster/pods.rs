@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::births::Births;
 use super::intern::Pool;
 use super::pod::{Pod, PodObject, Shape};
 use super::uid::Uid;
@@ -22,6 +23,7 @@ pub struct Pods {
     texts: Pool<str>,
     owners: Pool<Owner>,
     shapes: Pool<Shape>,
+    births: Births,
     generation: u16,
     /// The collection under way, or the last one.
     cycle: u16,
@@ -38,6 +40,11 @@ impl Pods {
     /// True if there is none.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
+    }
+
+    /// It is `now`, in seconds since 1970.
+    pub fn it_is(&mut self, now: i64) {
+        self.births.it_is(now);
     }
 
     /// A list begins.
@@ -101,10 +108,14 @@ impl Pods {
             ready: object.status.ready(),
             generation: self.generation,
         };
-        match found {
-            Some(slot) => self.slots[slot] = Some(pod),
+        let slot = match found {
+            Some(slot) => {
+                self.slots[slot] = Some(pod);
+                slot
+            }
             None => self.insert(pod),
-        }
+        };
+        self.births.made(number(slot), meta.creation_timestamp);
     }
 
     /// A pod is gone. Its successor under the same name is not, where that is known already.
@@ -118,8 +129,9 @@ impl Pods {
         }
     }
 
-    /// The pod of this name, if this collection has not reported it yet; from now on it counts as reported.
-    pub fn report(&mut self, namespace: &str, name: &str) -> Option<&Pod> {
+    /// The pod of this name, if this collection has not reported it yet; from now on it counts as reported. With it,
+    /// if it is young, comes when it was made, in seconds since 1970: what was measured before is not its own.
+    pub fn report(&mut self, namespace: &str, name: &str) -> Option<(&Pod, Option<i64>)> {
         let cycle = self.cycle;
         let slot = match self.slots.get(self.next) {
             Some(Some(pod)) if *pod.name == *name && *pod.namespace == *namespace => self.next,
@@ -127,7 +139,8 @@ impl Pods {
         };
         self.next = slot + 1;
         let pod = self.slots[slot].as_mut()?;
-        (std::mem::replace(&mut pod.cycle, cycle) != cycle).then_some(pod)
+        let made = self.births.of(number(slot));
+        (std::mem::replace(&mut pod.cycle, cycle) != cycle).then_some((pod, made))
     }
 
     /// The next pod at or after the slot `cursor` that this collection has not reported yet, which from now on counts
@@ -169,11 +182,11 @@ impl Pods {
             .map(|&slot| slot as usize)
     }
 
-    fn insert(&mut self, pod: Pod) {
+    fn insert(&mut self, pod: Pod) -> usize {
         let hash = Self::hash(&self.hasher, &pod.namespace, &pod.name);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+            number(self.slots.len() - 1)
         });
         self.slots[slot as usize] = Some(pod);
         let (slots, hasher) = (&self.slots, &self.hasher);
@@ -181,6 +194,7 @@ impl Pods {
             let pod = slots[slot as usize].as_ref();
             pod.map_or(0, |it| Self::hash(hasher, &it.namespace, &it.name))
         });
+        slot as usize
     }
 
     fn remove_slot(&mut self, slot: usize) {
@@ -188,7 +202,8 @@ impl Pods {
             return;
         };
         let hash = Self::hash(&self.hasher, &pod.namespace, &pod.name);
-        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        let slot = number(slot);
+        self.births.gone(slot);
         if let Ok(entry) = self.index.find_entry(hash, |&it| it == slot) {
             entry.remove();
         }
@@ -199,6 +214,11 @@ impl Pods {
     pub fn share(&mut self, text: &str) -> Arc<str> {
         self.texts.share(text)
     }
+}
+
+/// A slot's number, as the index writes it.
+fn number(slot: usize) -> u32 {
+    u32::try_from(slot).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -231,7 +251,7 @@ mod tests {
             apply(&mut pods, namespace, name, uid);
         }
         pods.begin_cycle();
-        assert_eq!(pods.report("b", "x").unwrap().uid.to_string(), "2");
+        assert_eq!(pods.report("b", "x").unwrap().0.uid.to_string(), "2");
         assert!(pods.report("b", "x").is_none() && pods.report("c", "x").is_none());
         assert_eq!(rest(&mut pods), ["x", "y"]);
         assert_eq!(rest(&mut pods).len(), 0);
@@ -257,6 +277,31 @@ mod tests {
         assert_eq!(rest(&mut pods).len(), 0);
         pods.begin_cycle();
         assert_eq!(rest(&mut pods).len(), 3);
+    }
+
+    #[test]
+    fn a_young_pod_comes_with_when_it_was_made() {
+        let mut pods = Pods::default();
+        pods.it_is(1_000_000);
+        let apply = |pods: &mut Pods, name: &str, uid: &str, made: &str| {
+            let text = format!(
+                r#"{{"metadata":{{"namespace":"a","name":"{name}","uid":"{uid}","creationTimestamp":{made}}},"spec":{{"containers":[]}}}}"#
+            );
+            pods.applied(&serde_json::from_str(&text).unwrap());
+        };
+        apply(&mut pods, "old", "1", r#""1970-01-01T00:00:05Z""#);
+        apply(&mut pods, "young", "2", r#""1970-01-12T13:46:30.9Z""#);
+        apply(&mut pods, "unknown", "3", "null");
+        let made = |pods: &mut Pods| {
+            pods.begin_cycle();
+            ["old", "young", "unknown"].map(|it| pods.report("a", it).and_then(|(_, made)| made))
+        };
+        assert_eq!(made(&mut pods), [None, Some(999_990), None]);
+        // A successor in the same slot has its own time.
+        apply(&mut pods, "old", "4", r#""1970-01-12T13:46:40Z""#);
+        assert_eq!(made(&mut pods), [Some(1_000_000), Some(999_990), None]);
+        pods.it_is(1_000_295);
+        assert_eq!(made(&mut pods), [Some(1_000_000), None, None]);
     }
 
     #[test]

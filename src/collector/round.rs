@@ -17,6 +17,7 @@ use crate::health::{CLUSTER, Component, readable};
 use crate::kube;
 use crate::logging::COLLECTOR;
 use crate::thread::stop::Stop;
+use crate::timestamp::unix_seconds;
 
 /// What ended a wait for the next tick.
 pub(super) enum Wait {
@@ -71,7 +72,10 @@ impl<'a> Round<'a> {
     /// One cycle: every node and every pod once, and the events that have come.
     pub(super) fn collect(&mut self) {
         let began = Instant::now();
-        self.collector.store.lock().begin_cycle();
+        let mut state = self.collector.store.lock();
+        state.pods.it_is(unix_seconds());
+        state.begin_cycle();
+        drop(state);
         let report = Arc::new(CycleReport::default());
         self.report = Some(Arc::clone(&report));
         self.batcher.cycle_began();
@@ -180,12 +184,11 @@ impl<'a> Round<'a> {
                     name,
                     usage,
                 } = measurement;
-                let Some(pod) = pods.report(namespace, name) else {
+                let Some((pod, made)) = pods.report(namespace, name) else {
                     return false;
                 };
-                round
-                    .batcher
-                    .add(&PodSample::new(pod, owners, usage.as_ref()));
+                let own = usage.as_ref().filter(|it| it.is_since(made));
+                round.batcher.add(&PodSample::new(pod, owners, own));
                 true
             },
         );

@@ -228,6 +228,57 @@ fn samples_say_what_a_metrics_server_says() {
     says_what_the_api_says(&cluster, &measured);
 }
 
+/// The Metrics API knows pods by their names: after a pod was made anew it tells of the old one for a while.
+#[test]
+fn what_was_measured_before_a_pod_was_made_is_not_its_own() {
+    let cluster = AnyCluster::start();
+    let usage = json!([{"name": "main", "usage": {"cpu": "5m", "memory": "1Mi"}}]);
+    let uids = ["again", "other"].map(|name| {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {"schedulerName": "nobody", "containers": [{"name": "main", "image": "registry.invalid/app:1"}]},
+        });
+        let pod = cluster.api().create(&cluster.path("/api/v1", "pods"), &pod);
+        // At the very second is no measurement of it either.
+        let made = pod["metadata"]["creationTimestamp"].as_str().unwrap();
+        if name == "again" {
+            cluster.measure_pod_at(made, &pod, &usage);
+        } else {
+            cluster.measure_pod(&pod, &usage);
+        }
+        pod["metadata"]["uid"].clone()
+    });
+    let backend = Backend::start(Options::default()).unwrap();
+    let mut agent = Setup::new(cluster.kubeconfig(), &backend).start();
+    let shown = || {
+        let samples = backend.last_samples(Kind::Pod);
+        uids.each_ref().map(|uid| {
+            let sample = samples.iter().find(|it| it.uid == *uid);
+            sample.map(|it| {
+                let used = &it.get("containers")[0];
+                (
+                    it.get("timestamp").is_string(),
+                    used["cpu_millicores"].as_f64(),
+                )
+            })
+        })
+    };
+    settles(
+        "one has usage of its own, the other has none yet",
+        || match shown() {
+            [Some((false, None)), Some((true, Some(_)))] => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    );
+    cluster.measure_pod(&json!({"metadata": {"name": "again"}}), &usage);
+    settles("both have it", || match shown() {
+        [Some((true, Some(_))), Some((true, Some(_)))] => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    agent.stop();
+    backend.assert_no_violations();
+}
+
 /// Gives usage to each of `pods`; returns what the API has of it.
 fn measure(cluster: &AnyCluster, pods: &[Value]) -> Vec<Value> {
     let usage = |at: usize| {

@@ -9,15 +9,24 @@ use super::real::Real;
 pub const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 
 impl AnyCluster {
-    /// Writes the usage of a pod of the test's namespace, as the Metrics Server would measure it.
+    /// Writes the usage of a pod of the test's namespace, as the Metrics Server would measure it: after it was made.
     pub fn measure_pod(&self, pod: &Value, containers: &Value) -> Value {
+        self.measure_pod_at("2126-01-02T03:04:05Z", pod, containers)
+    }
+
+    /// The same at another time.
+    pub fn measure_pod_at(&self, time: &str, pod: &Value, containers: &Value) -> Value {
         let name = &pod["metadata"]["name"];
         let metrics = json!({
             "apiVersion": "metrics.k8s.io/v1beta1", "kind": "PodMetrics",
             "metadata": {"name": name, "namespace": self.namespace()},
-            "timestamp": "2026-01-02T03:04:05Z", "window": "30s", "containers": containers,
+            "timestamp": time, "window": "30s", "containers": containers,
         });
-        self.api().create(&self.path(METRICS, "pods"), &metrics)
+        let path = self.path(METRICS, "pods");
+        // What was measured before.
+        let before = format!("{path}/{}", name.as_str().expect("a name"));
+        self.api().delete(&before);
+        self.api().create(&path, &metrics)
     }
 
     /// Writes the usage of a node.

@@ -69,6 +69,13 @@ impl<'a> Usage<'a> {
             memory: node.memory,
         })
     }
+
+    /// Whether it was measured after that second since 1970. Within the second in which a pod is made nothing of it is
+    /// measured yet.
+    pub fn is_since(&self, made: Option<i64>) -> bool {
+        made.and_then(Stamp::from_unix)
+            .is_none_or(|it| self.timestamp > it)
+    }
 }
 
 impl<'a> ContainerUsage<'a> {

@@ -3,7 +3,7 @@
 use super::{ContainerUsage, Measurement, Usage};
 use crate::cluster::amounts::Amounts;
 use crate::cluster::text::Text;
-use crate::kube::protobuf::{Malformed, fields};
+use crate::kube::protobuf::{Malformed, fields, span};
 use crate::timestamp::Stamp;
 
 /// Fields of both kinds.
@@ -62,8 +62,8 @@ fn head<'a>(
     fields(message, |field, value| {
         match field {
             METADATA => metadata(&mut object, value.message()?)?,
-            TIMESTAMP => at = number(value.message()?)?.and_then(Stamp::from_unix),
-            WINDOW => window = number(value.message()?)?.filter(|it| *it >= 0),
+            TIMESTAMP => at = span(value.message()?)?.and_then(Stamp::from_unix),
+            WINDOW => window = span(value.message()?)?.filter(|it| *it >= 0),
             MEASURED => each(value.message()?)?,
             _ => (),
         }
@@ -84,19 +84,6 @@ fn metadata<'a>(object: &mut Measurement<'a>, message: &'a [u8]) -> Result<(), M
         }
         Ok(())
     })
-}
-
-/// All that meta/v1 Time (seconds since 1970) and Duration (nanoseconds) say; nothing where it was never set.
-fn number(message: &[u8]) -> Result<Option<i64>, Malformed> {
-    const NUMBER: u32 = 1;
-    let mut found = None;
-    fields(message, |number, value| {
-        if number == NUMBER {
-            found = Some(value.number()?.cast_signed());
-        }
-        Ok(())
-    })?;
-    Ok(found)
 }
 
 /// ContainerMetrics.

@@ -102,6 +102,19 @@ pub fn fields<'a>(
     Ok(())
 }
 
+/// All that meta/v1 Time (seconds since 1970) and Duration (nanoseconds) say; nothing where it was never set.
+pub fn span(message: &[u8]) -> Result<Option<i64>, Malformed> {
+    const NUMBER: u32 = 1;
+    let mut found = None;
+    fields(message, |number, value| {
+        if number == NUMBER {
+            found = Some(value.number()?.cast_signed());
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// The object in `framed`, which is runtime.Unknown as it goes around each object.
 fn object(framed: &[u8]) -> Result<&[u8], Malformed> {
     const RAW: u32 = 2;
