@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus::Counter;
 use sysinfo::{
     CpuRefreshKind, Disks, MemoryRefreshKind, Networks, Pid, ProcessRefreshKind, ProcessesToUpdate,
     RefreshKind, System,
@@ -81,6 +82,10 @@ impl Resources {
                 .host_memory_bytes
                 .with_label_values(&["available"])
                 .set(system.available_memory() as f64);
+            let limit = system.cgroup_limits().map(|it| it.total_memory);
+            gauges
+                .memory_limit_bytes
+                .set(limit.unwrap_or_else(|| system.total_memory()) as f64);
             let wanted = ProcessRefreshKind::nothing()
                 .with_cpu()
                 .with_memory()
@@ -91,7 +96,7 @@ impl Resources {
                 let used = Duration::from_millis(process.accumulated_cpu_time());
                 usage.memory_bytes = process.memory();
                 usage.cpu_percent = share(inner.read, used);
-                gauges.process_cpu_seconds.set(used.as_secs_f64());
+                rises_to(&gauges.process_cpu_seconds, used.as_secs_f64());
                 gauges.process_memory_bytes.set(usage.memory_bytes as f64);
                 inner.read = Some((Instant::now(), used));
             }
@@ -106,14 +111,13 @@ impl Resources {
             };
             usage.network_sent_bytes = real().map(sysinfo::NetworkData::total_transmitted).sum();
             usage.network_received_bytes = real().map(sysinfo::NetworkData::total_received).sum();
-            gauges
-                .network_bytes
-                .with_label_values(&["sent"])
-                .set(usage.network_sent_bytes as f64);
-            gauges
-                .network_bytes
-                .with_label_values(&["received"])
-                .set(usage.network_received_bytes as f64);
+            for (direction, bytes) in [
+                ("sent", usage.network_sent_bytes),
+                ("received", usage.network_received_bytes),
+            ] {
+                let counter = gauges.network_bytes.with_label_values(&[direction]);
+                rises_to(&counter, bytes as f64);
+            }
         }
         (usage.disk_free_bytes, usage.disk_total_bytes) = disk(&self.state_dir);
         gauges
@@ -125,6 +129,14 @@ impl Resources {
             .with_label_values(&["total"])
             .set(usage.disk_total_bytes as f64);
         inner.usage = usage;
+    }
+}
+
+/// Counts up to what the system has counted. What it has lost, with an interface that is gone, is not counted back.
+fn rises_to(counter: &Counter, total: f64) {
+    let more = total - counter.get();
+    if more > 0.0 {
+        counter.inc_by(more);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Makes metrics and registers them.
 
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry,
+    Counter, CounterVec, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// Seconds: from a local answer to the deadline of a list.
@@ -31,6 +31,21 @@ impl Maker<'_> {
         labels: &[&str],
     ) -> prometheus::Result<IntCounterVec> {
         self.add(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    /// A counter of fractions.
+    pub(super) fn seconds(&self, name: &str, help: &str) -> prometheus::Result<Counter> {
+        self.add(Counter::new(name, help)?)
+    }
+
+    /// Counters of more than counts.
+    pub(super) fn amounts(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> prometheus::Result<CounterVec> {
+        self.add(CounterVec::new(Opts::new(name, help), labels)?)
     }
 
     pub(super) fn gauge(&self, name: &str, help: &str) -> prometheus::Result<Gauge> {

@@ -3,6 +3,7 @@
 mod channel;
 mod maker;
 mod system;
+mod zero;
 
 use prometheus::{
     Encoder, Gauge, GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -117,7 +118,7 @@ impl Metrics {
             reason = "seconds since 1970 are far below 2^52"
         )]
         started.set(crate::timestamp::unix_seconds() as f64);
-        Ok(Self {
+        let metrics = Self {
             api_requests: make.counters(
                 "api_requests_total",
                 "Requests to the Kubernetes API server.",
@@ -266,7 +267,9 @@ impl Metrics {
                 "The backend's clock less the agent's.",
             )?,
             registry,
-        })
+        };
+        zero::begin(&metrics);
+        Ok(metrics)
     }
 
     /// All of them in the Prometheus text format, version 0.0.4.

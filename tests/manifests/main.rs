@@ -144,6 +144,32 @@ fn the_dashboard_and_the_alerts_name_metrics_that_exist() {
     }
 }
 
+/// An alert on a series that is not there does not fire, though what it is about be so.
+#[test]
+fn the_alerts_name_series_that_are_there_from_the_start() {
+    let alerts = read("manifests/components/alerts/prometheusrule.yaml");
+    let fresh = kubernetes_agent::metrics::Metrics::new().unwrap().text();
+    let exact = |it: &str| {
+        let (name, rest) = it.split_once('{')?;
+        let (selector, _) = rest.split_once('}')?;
+        let is_exact = selector.contains("=\"")
+            && name.bytes().all(|it| it == b'_' || it.is_ascii_lowercase());
+        is_exact.then(|| (format!("kubernetes_agent_{name}{{"), selector.to_owned()))
+    };
+    let named: Vec<_> = alerts
+        .split("kubernetes_agent_")
+        .filter_map(exact)
+        .collect();
+    assert!(named.len() > 3, "{named:?}");
+    for (name, selector) in named {
+        let mut lines = fresh.lines();
+        assert!(
+            lines.any(|it| it.starts_with(&name) && it.contains(&selector)),
+            "{name}{selector}}}"
+        );
+    }
+}
+
 #[test]
 fn everything_is_of_one_version() {
     let image = format!("image: ml-optimizer/kubernetes-agent:{VERSION}\n");
