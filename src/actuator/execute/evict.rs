@@ -161,6 +161,11 @@ fn plan(mover: &Mover<'_, '_, '_, '_>) -> Result<Ended, Ended> {
     Ok(about(Ended::plan(message, plan.clone()), pod, &json!({})))
 }
 
+/// Why, of what is said of a pod.
+fn text(details: &Value) -> &str {
+    details["message"].as_str().unwrap_or_default()
+}
+
 fn ended(end: &End, it: &Move, context: &Context<'_>) -> Ended {
     let path = it.pod.path();
     let mut details = it.details(Instant::now());
@@ -180,13 +185,17 @@ fn ended(end: &End, it: &Move, context: &Context<'_>) -> Ended {
             let message = format!("pod {path} can never be evicted: {}", block.text());
             Ended::new(Status::Failed, Some(Reason::ApiError), message)
         }
+        (Stage::Done(Fate::Refused(_)), _) => {
+            let message = format!("pod {path} was not evicted: {}", text(&details));
+            Ended::new(Status::Failed, Some(Reason::PreconditionFailed), message)
+        }
         (Stage::Done(_), _) => {
             let reason = if details["outcome"] == "forbidden" {
                 Reason::Forbidden
             } else {
                 Reason::ApiError
             };
-            let message = format!("failed to evict pod {path}: {}", details["message"]);
+            let message = format!("failed to evict pod {path}: {}", text(&details));
             Ended::new(Status::Failed, Some(reason), message)
         }
         (Stage::Ending { ours, .. }, End::Stopped) => Ended::interrupted(format!(

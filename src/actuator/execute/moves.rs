@@ -204,6 +204,11 @@ impl Moves {
                     }
                     match self.verdict(index) {
                         Verdict::Free => return self.evict(index),
+                        // Two budgets at once, as while one takes the place of another: the server is asked, again and
+                        // again, whether it stays so.
+                        Verdict::Never(block) if block.budgets.len() > 1 => {
+                            return self.evict(index);
+                        }
                         Verdict::Held(block) => {
                             self.hold(index, block, now + ASK_AGAIN);
                             let at = now + ASK_AGAIN;

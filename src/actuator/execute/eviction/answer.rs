@@ -30,8 +30,11 @@ pub enum Answer {
     /// More than one budget selects the pod.
     Overlap,
     /// Not sent, since this agent does not lead; or refused for a reason that may pass: a 401 while the token is
-    /// rotated, a 403 because the namespace is ending or a budget's state is odd for now.
+    /// rotated, a 403 because the namespace is ending or a budget's state is odd for now, a 429 of an admission webhook
+    /// that moves this one pod itself.
     NotNow,
+    /// Not sent: there was no connection, or no token to be had.
+    NotSent,
     /// The agent may not evict.
     Forbidden,
     /// 400: the server does not know this version of the body.
@@ -55,6 +58,7 @@ impl Answer {
             Self::Throttled => "throttled",
             Self::Overlap => "overlapping_budgets",
             Self::NotNow => "not_now",
+            Self::NotSent => "not_sent",
             Self::Forbidden => "forbidden",
             Self::WrongVersion => "wrong_version",
             Self::Refused => "refused",
@@ -102,6 +106,9 @@ impl Answered {
         let answer = match err.status() {
             Some(status) => meaning(status),
             None if matches!(err, kube::Error::Fenced) => Answer::NotNow,
+            None if matches!(err, kube::Error::Connect(_) | kube::Error::Credentials(_)) => {
+                Answer::NotSent
+            }
             // Also an answer that could not be read.
             None => Answer::Lost,
         };
@@ -136,6 +143,8 @@ fn meaning(status: &Status) -> Answer {
             Some(cause) => Answer::Budget(Block::read(cause)),
             // Old servers and proxies drop the causes.
             None if says("disruption budget") => Answer::Budget(Block::read(&status.message)),
+            // As KubeVirt answers while it migrates the machine in the pod: nothing about the others.
+            None if says("denied the request") => Answer::NotNow,
             None => Answer::Throttled,
         },
         403 if status.cause("NamespaceTerminating").is_some()
@@ -197,6 +206,13 @@ mod tests {
                 429,
                 message("Too many requests, please try again later."),
                 Answer::Throttled,
+            ),
+            (
+                429,
+                message(
+                    "admission webhook \"evict.example\" denied the request: evacuation triggered",
+                ),
+                Answer::NotNow,
             ),
             (403, ending, Answer::NotNow),
             (
@@ -286,5 +302,11 @@ mod tests {
         assert_eq!(of(hidden), Answer::Budget(Block::read("x")));
         let lost = Answered::of(Err(kube::Error::Timeout("global".to_owned())));
         assert_eq!((lost.answer, lost.status), (Answer::Lost, None));
+        for err in [
+            kube::Error::Connect("refused".to_owned()),
+            kube::Error::Credentials("no token".to_owned()),
+        ] {
+            assert_eq!(Answered::of(Err(err)).answer, Answer::NotSent);
+        }
     }
 }

@@ -14,7 +14,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// ...up to this.
 const RETRY_MOST: Duration = Duration::from_secs(5);
 /// The pause after a 429 of API priority and fairness that names none.
-const THROTTLED: Duration = Duration::from_secs(1);
+pub(super) const THROTTLED: Duration = Duration::from_secs(1);
 /// A 500 may pass, but mostly does not: final when it was given so often in a row. That a webhook or etcd failed and
 /// that budgets overlap are two answers, neither of which counts for the other.
 pub(super) const TRIES_OF_500: u32 = 4;
@@ -27,14 +27,13 @@ impl Moves {
         let is_repeated = it.last.as_ref().is_some_and(|it| it.is_like(&answered));
         it.in_a_row = if is_repeated { it.in_a_row + 1 } else { 1 };
         let in_a_row = it.in_a_row;
-        let later = |failures: u32| {
-            let pause = RETRY_FIRST
-                .saturating_mul(1 << failures.min(10))
-                .min(RETRY_MOST);
-            Stage::Due {
-                at: now + answered.retry_after.unwrap_or(pause),
-                ask: true,
-            }
+        let pause = |failures: u32| {
+            let pause = RETRY_FIRST.saturating_mul(1 << failures.min(10));
+            pause.min(RETRY_MOST)
+        };
+        let later = |failures: u32| Stage::Due {
+            at: now + answered.retry_after.unwrap_or(pause(failures)),
+            ask: true,
         };
         match &answered.answer {
             Answer::Accepted => {
@@ -69,19 +68,24 @@ impl Moves {
                 self.hold(index, block, until);
             }
             Answer::Overlap => {
-                // What the budgets do not say themselves may pass: one takes the place of another.
+                // It may pass: one takes the place of another, and both are there for a moment.
                 self.pods[index].stage = match self.verdict(index) {
-                    Verdict::Never(block) => Stage::Done(Fate::Never(block)),
                     _ if in_a_row < TRIES_OF_500 => later(in_a_row - 1),
+                    Verdict::Never(block) => Stage::Done(Fate::Never(block)),
                     _ => Stage::Done(Fate::Never(Block::read(&answered.text))),
                 };
             }
             Answer::Throttled => {
-                it.stage = later(0);
                 let until = now + answered.retry_after.unwrap_or(THROTTLED);
+                // After the pause the others first: it may be that this pod alone is answered so.
+                it.stage = Stage::Due {
+                    at: until + pause(it.failures),
+                    ask: true,
+                };
+                it.failures += 1;
                 self.paused_until = Some(until);
             }
-            Answer::Conflict => {
+            Answer::Conflict | Answer::NotSent => {
                 it.stage = later(it.failures);
                 it.failures += 1;
             }

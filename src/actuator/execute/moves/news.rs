@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::one::{Fate, Stage};
 use super::{ASK_AGAIN, Moves};
 use crate::actuator::execute::budgets::{Budget, Key};
+use crate::actuator::execute::drain::plan::{Refusal, refusal_details};
 use crate::actuator::execute::pods::{Phase, Pod};
 
 impl Moves {
@@ -21,6 +22,7 @@ impl Moves {
         let has_left =
             pod.phase == Phase::Finished || it.pod.node.is_some() && pod.node != it.pod.node;
         let is_ending = pod.ending.is_some();
+        let forbidden = pod.protected_by.filter(|_| !is_ending && it.is_open());
         it.pod = pod;
         if has_left {
             self.gone(index);
@@ -29,6 +31,10 @@ impl Moves {
                 ours: it.maybe,
                 since: now,
             };
+        } else if let Some(annotation) = forbidden {
+            // While it waited; what forbids an eviction at the beginning forbids it now.
+            let details = refusal_details(&[Refusal::Protected(annotation)]);
+            it.stage = Stage::Done(Fate::Refused(details));
         } else {
             // Its readiness or its labels may have changed.
             self.recheck(now, |this, it| this == index && it.fate().is_none());

@@ -80,7 +80,7 @@ pub enum Fate {
     Failed(Box<Answered>),
     /// It came to the node when it was being drained, in the place of one that we evicted, and not as the first.
     Returned,
-    /// It came to the node when it was being drained, and may not be evicted.
+    /// It may not be evicted, as it turned out on the way.
     Refused(Value),
 }
 

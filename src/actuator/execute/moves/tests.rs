@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use serde_json::json;
 
-use super::answers::TRIES_OF_500;
+use super::answers::{THROTTLED, TRIES_OF_500};
 use super::*;
 use crate::actuator::execute::budgets::Budget;
 use crate::actuator::execute::budgets::object::BudgetObject;
@@ -32,8 +32,12 @@ fn moves(names: &[&str], now: Instant) -> Moves {
 
 /// A budget over all pods that needs two.
 fn budget(allowed: i64) -> Budget {
+    budget_named("web", allowed)
+}
+
+fn budget_named(name: &str, allowed: i64) -> Budget {
     let object = json!({
-        "metadata": {"namespace": "shop", "name": "web", "generation": 1},
+        "metadata": {"namespace": "shop", "name": name, "generation": 1},
         "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}},
         "status": {"observedGeneration": 1, "disruptionsAllowed": allowed, "desiredHealthy": 2,
             "currentHealthy": 2 + allowed, "expectedPods": 3},
@@ -276,7 +280,80 @@ fn throttling_pauses_all_and_blames_no_budget() {
     moves.answered(0, throttled, now);
     assert_eq!(moves.next(now), Next::Wait(Some(now + seconds(7))));
     assert_eq!(moves.take_held_up(), 0);
-    assert_eq!(moves.next(now + seconds(7)), evict(0, true));
+    // The other has its turn first, and what is answered so each time is asked ever more rarely.
+    let mut at = now + seconds(7);
+    assert_eq!(moves.next(at), evict(1, false));
+    moves.answered(1, answered(Answer::Accepted), at);
+    for pause in [250, 500, 1000] {
+        assert_eq!(
+            moves.next(at),
+            Next::Wait(Some(at + Duration::from_millis(pause)))
+        );
+        at += Duration::from_millis(pause);
+        assert_eq!(moves.next(at), evict(0, true));
+        moves.answered(0, answered(Answer::Throttled), at);
+        assert_eq!(moves.next(at), Next::Wait(Some(at + THROTTLED)));
+        at += THROTTLED;
+    }
+}
+
+#[test]
+fn what_was_not_sent_was_not_accepted() {
+    let now = Instant::now();
+    let mut moves = moves(&["a"], now);
+    moves.next(now);
+    moves.answered(0, answered(Answer::NotSent), now);
+    assert!(!moves.all()[0].may_be_evicted());
+    let at = now + Duration::from_millis(250);
+    assert_eq!(moves.next(now), Next::Wait(Some(at)));
+    moves.lost("a");
+    assert_eq!(outcome(&moves, 0, now), "already_gone");
+    assert_eq!(moves.evicted(), 0);
+}
+
+#[test]
+fn two_budgets_at_once_may_pass() {
+    let now = Instant::now();
+    let mut moves = moves(&["a"], now);
+    moves.budget(budget_named("old", 1), now);
+    moves.budget(budget_named("new", 1), now);
+    // At the beginning that is final.
+    assert_eq!(moves.never().len(), 1);
+    // On the way it is the server that says so, again and again.
+    let mut at = now;
+    for pause in [250, 500, 1000] {
+        assert!(matches!(moves.next(at), Next::Evict { index: 0, .. }));
+        moves.answered(0, answered(Answer::Overlap), at);
+        at += Duration::from_millis(pause);
+        assert_eq!(
+            moves.next(at - Duration::from_millis(1)),
+            Next::Wait(Some(at))
+        );
+    }
+    moves.no_budget(&("shop".to_owned(), "old".to_owned()), at);
+    assert_eq!(moves.next(at), evict(0, true));
+    moves.answered(0, answered(Answer::Accepted), at);
+    assert_eq!(moves.evicted(), 1);
+}
+
+#[test]
+fn who_is_protected_while_it_waits_stays() {
+    let now = Instant::now();
+    let mut moves = moves(&["a", "b"], now);
+    let protected = |name: &str| {
+        let annotations = json!({"karpenter.sh/do-not-disrupt": "true"});
+        pod(&json!({"metadata": {"name": name, "uid": name, "annotations": annotations}}))
+    };
+    moves.next(now);
+    moves.answered(0, answered(Answer::Accepted), now);
+    moves.budget(budget(0), now);
+    for name in ["a", "b"] {
+        moves.seen(protected(name), now);
+    }
+    // What is going already goes.
+    assert_eq!(outcome(&moves, 0, now), "terminating");
+    assert_eq!(outcome(&moves, 1, now), "protected");
+    assert!(!moves.all()[1].may_succeed());
 }
 
 #[test]
