@@ -151,8 +151,8 @@ fn judge(answer: Result<(), Failure>, found: String, cluster_id: &str) -> Vec<Li
             Line::failed(
                 KEY,
                 format!("{code}: the backend does not accept it"),
-                "put the backend's present key into the secret agent-credentials (api-key); a file that changes is \
-                 read again without a restart",
+                "put the backend's present key into the agent's secret (by default agent-credentials, under api-key); a \
+                 file that changes is read again without a restart",
             ),
             Line::skipped(CLUSTER, "the backend answers nobody without a key"),
         ],

@@ -77,7 +77,8 @@ fn line(access: &Access, rule: &Rule, answer: &Answer, costs: &[&str]) -> Line {
                 Role::Own => "role ml-agent of the agent's namespace",
             };
             let grant = format!(
-                "have the {role} grant {} on {}{} (kubectl apply -k manifests, or helm upgrade)",
+                "have the {role} grant {} on {}{} (apply your kustomization again, or helm upgrade; ml-agent stands \
+                 for the installation's name)",
                 access.verb,
                 access.resource,
                 if access.group.is_empty() {
@@ -148,6 +149,7 @@ mod tests {
         );
         let remedy = it.remedy.unwrap();
         assert!(remedy.contains("cluster role ml-agent-write grant create on pods/eviction"));
+        assert!(remedy.contains("ml-agent stands for"), "{remedy}");
         let it = missing("events", "create", &[]);
         assert_eq!(it.outcome, Outcome::Warning);
         assert!(it.found.contains("no event on their objects"), "{it:?}");

@@ -24,11 +24,12 @@ pub(super) fn tls(err: &io::Error, own_ca: bool) -> String {
         }
         _ if own_ca => {
             "the CA in BACKEND_CA_FILE did not sign this backend's certificate: put the right one there (the chart's \
-             value backend.caConfigMap), or that of the proxy which opens the traffic"
+             value backend.caConfigMap), or that of the proxy which opens the traffic, and restart the agent, which \
+             reads it at the start alone (kubectl rollout restart)"
         }
         _ => {
             "no public CA signed this backend's certificate: name its own CA in BACKEND_CA_FILE (the chart's value \
-             backend.caConfigMap)"
+             backend.caConfigMap) and restart the agent, which reads it at the start alone (kubectl rollout restart)"
         }
     };
     text.to_owned()
@@ -43,6 +44,9 @@ mod tests {
         let text = |why, own_ca| tls(&io::Error::other(Error::InvalidCertificate(why)), own_ca);
         assert!(text(CertificateError::UnknownIssuer, true).contains("in BACKEND_CA_FILE"));
         assert!(text(CertificateError::UnknownIssuer, false).contains("no public CA"));
+        for own_ca in [false, true] {
+            assert!(text(CertificateError::UnknownIssuer, own_ca).contains("restart the agent"));
+        }
         assert!(text(CertificateError::BadSignature, true).contains("in BACKEND_CA_FILE"));
         assert!(text(CertificateError::Expired, true).contains("renewed"));
         assert!(text(CertificateError::NotValidForName, true).contains("another host"));

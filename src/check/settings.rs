@@ -92,8 +92,8 @@ fn secret_remedy(name: &str) -> String {
         "secret-key"
     };
     format!(
-        "put the {entry} that the backend gave out into the secret agent-credentials, whole and without spaces; a \
-         signing key has at least 16 bytes, and the backend must sign with the same"
+        "put the {entry} that the backend gave out into the agent's secret (by default agent-credentials), whole and \
+         without spaces; a signing key has at least 16 bytes, and the backend must sign with the same"
     )
 }
 

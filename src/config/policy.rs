@@ -26,16 +26,16 @@ impl PolicySettings {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let default = Policy::default();
         let dry_run = reader.optional("DRY_RUN", default.dry_run, switch);
-        let allowed_actions = reader.optional("ALLOWED_ACTIONS", default.allowed_actions, actions);
-        let protected = reader.optional(
+        let allowed_actions = reader.bound("ALLOWED_ACTIONS", default.allowed_actions, actions);
+        let protected = reader.bound(
             "PROTECTED_NAMESPACES",
             default.protected_namespaces,
             namespaces,
         );
         let evictions = reader.optional("MAX_EVICTIONS_PER_MINUTE", None, |it| match it.parse() {
-            Ok(0) => Ok(None),
+            // 0 is none at all to one reader and no bound to another.
             Ok(n @ 1..=10_000) => Ok(NonZeroU32::new(n)),
-            _ => Err("a whole number from 1 to 10000, or 0 for no bound".to_owned()),
+            _ => Err("a whole number from 1 to 10000, not set for no bound".to_owned()),
         });
         let drains = reader.optional(
             "MAX_CONCURRENT_DRAINS",
@@ -51,7 +51,7 @@ impl PolicySettings {
             let n = it.parse::<NonZeroU32>().map(Some);
             n.map_err(|_| "a whole number from 1 on".to_owned())
         });
-        let registries = reader.optional("ALLOWED_REGISTRIES", default.allowed_registries, |it| {
+        let registries = reader.bound("ALLOWED_REGISTRIES", default.allowed_registries, |it| {
             registries(it).map(Some)
         });
         let require_digest =
@@ -86,13 +86,13 @@ fn replicas(text: &str) -> Result<u32, String> {
         .map_err(|_| "a whole number from 0 on".to_owned())
 }
 
-/// Names separated by commas or blanks; `none` for no action at all, since an empty variable counts as not set.
+/// Names separated by commas or blanks; `none` for no action at all, since an empty text may mean either end.
 fn actions(text: &str) -> Result<BTreeSet<ActionKind>, String> {
     if text == "none" {
         return Ok(BTreeSet::new());
     }
     let parsed: Option<BTreeSet<_>> = words(text).map(ActionKind::parse).collect();
-    parsed.ok_or_else(|| {
+    parsed.filter(|it| !it.is_empty()).ok_or_else(|| {
         let names: Vec<_> = ActionKind::ALL.iter().map(|it| it.as_str()).collect();
         format!("none, or some of {} separated by commas", names.join(", "))
     })
@@ -105,7 +105,8 @@ fn namespaces(text: &str) -> Result<BTreeSet<String>, String> {
     let parsed: Option<BTreeSet<_>> = words(text)
         .map(|it| Namespace::parse(it).map(|_| it.to_owned()))
         .collect();
-    parsed.ok_or_else(|| "none, or names of namespaces separated by commas".to_owned())
+    let some = parsed.filter(|it| !it.is_empty());
+    some.ok_or_else(|| "none, or names of namespaces separated by commas".to_owned())
 }
 
 /// There is no `none`: whoever wants no image set takes `set_image` out of ALLOWED_ACTIONS.

@@ -104,6 +104,20 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A setting whose default is wide: a variable that is there says something, or it is a fault. Who leaves it
+    /// empty may mean nothing at all by it.
+    pub fn bound<T>(
+        &mut self,
+        name: &str,
+        default: T,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match self.environment.get(name) {
+            Some(text) => self.parsed(name, text.trim(), parse),
+            None => Some(default),
+        }
+    }
+
     fn parsed<T>(
         &mut self,
         name: &str,

@@ -59,8 +59,8 @@ fn a_policy_is_what_its_variables_say_and_by_default_bounds_little() {
     assert_eq!(policy(&environment), expected);
     // As a manifest has them that sets none.
     let unset = [
+        "MAX_EVICTIONS_PER_MINUTE",
         "MAX_REPLICAS_CHANGE",
-        "ALLOWED_REGISTRIES",
         "REQUIRE_IMAGE_DIGEST",
     ];
     let unset = unset
@@ -179,6 +179,11 @@ fn each_fault_of_the_policy_does_so_too() {
             "PROTECTED_NAMESPACES: expected none, or names of namespaces separated by commas, got \"kube_system\"",
         ),
         (
+            "MAX_EVICTIONS_PER_MINUTE",
+            "0",
+            "MAX_EVICTIONS_PER_MINUTE: expected a whole number from 1 to 10000, not set for no bound, got \"0\"",
+        ),
+        (
             "MIN_REPLICAS",
             "-1",
             "MIN_REPLICAS: expected a whole number from 0 on, got \"-1\"",
@@ -216,6 +221,24 @@ fn each_fault_of_the_policy_does_so_too() {
         faults(&crossed),
         ["MIN_REPLICAS: expected at most MAX_REPLICAS, got 5 above 4"]
     );
+}
+
+/// Not set they are wide, and who wrote nothing may have wanted nothing.
+#[test]
+fn an_empty_bound_of_the_policy_is_a_fault() {
+    for (name, expected) in [
+        ("ALLOWED_ACTIONS", "none, or some of evict_pod,"),
+        ("PROTECTED_NAMESPACES", "none, or names of namespaces"),
+        ("ALLOWED_REGISTRIES", "registries as host"),
+    ] {
+        for (empty, shown) in [("", ""), (" \n", ""), (" , ", ",")] {
+            let found = faults(&Fake::complete().with(name, empty));
+            assert_eq!(found.len(), 1, "{found:?}");
+            let beginning = format!("{name}: expected {expected}");
+            assert!(found[0].starts_with(&beginning), "{found:?}");
+            assert!(found[0].ends_with(&format!("got {shown:?}")), "{found:?}");
+        }
+    }
 }
 
 #[test]

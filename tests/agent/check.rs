@@ -219,7 +219,7 @@ fn a_wrong_api_key() {
         &["api_key", "websocket"],
         &["cluster_id"],
         "401: the backend does not accept it",
-        "into the secret agent-credentials",
+        "into the agent's secret (by default agent-credentials",
     );
 }
 

@@ -7,11 +7,17 @@ import sys
 import yaml
 
 
+# What Helm alone can say of an object: the release and the chart that it came with.
+OF_HELM = ["app.kubernetes.io/instance", "app.kubernetes.io/version", "app.kubernetes.io/managed-by", "helm.sh/chart"]
+
+
 def objects(path):
     with open(path, encoding="utf-8") as file:
         documents = [it for it in yaml.safe_load_all(file) if it]
     found = {}
     for it in documents:
+        for label in OF_HELM:
+            it["metadata"].get("labels", {}).pop(label, None)
         # The order of variables means nothing; patches change it.
         if it["kind"] == "Deployment":
             for container in it["spec"]["template"]["spec"]["containers"]:

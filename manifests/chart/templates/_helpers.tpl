@@ -1,6 +1,16 @@
-{{- define "kubernetes-agent.labels" -}}
+{{/* Of the pods. None that a new version of the chart alone would change: that would replace them for nothing. */}}
+{{- define "kubernetes-agent.podLabels" -}}
 app: {{ .Values.name }}
 app.kubernetes.io/name: kubernetes-agent
+{{- end }}
+
+{{/* Of every object: also whose it is, for those who list what a release has. Nothing selects by these. */}}
+{{- define "kubernetes-agent.labels" -}}
+{{ include "kubernetes-agent.podLabels" . }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "kubernetes-agent.image" -}}
