@@ -96,6 +96,11 @@ impl<'a> Context<'a> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// The deadlines of a read, within the time that is left, or what a read has at least.
+    pub fn at_most(&self, deadlines: Deadlines) -> Deadlines {
+        deadlines.within(self.left().max(LAST_READ))
+    }
+
     /// Pauses, at most until the deadline; `Err` at the stop.
     pub fn pause(&self, pause: Duration) -> Result<(), Ended> {
         if self.stop.wait(pause.min(self.left())) {
@@ -115,7 +120,7 @@ impl<'a> Context<'a> {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         loop {
             let call = Call {
-                deadlines: Deadlines::OBJECT.within(self.left().max(LAST_READ)),
+                deadlines: self.at_most(Deadlines::OBJECT),
                 ..Call::get(&target, resource)
             };
             match self.kube.send(&call) {

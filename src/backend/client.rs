@@ -166,7 +166,7 @@ impl Client {
     }
 
     /// What the backend said, as it may be shown: it may echo what it was sent.
-    fn said(&self, text: &str) -> String {
+    pub fn said(&self, text: &str) -> String {
         let (key, _) = self.key.current();
         excerpt(&text.replace(key.expose(), "<redacted>"))
     }

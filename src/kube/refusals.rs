@@ -65,7 +65,7 @@ impl Refusals {
 
 /// `pods is forbidden: User "..." cannot list resource "pods" in API group "" at the cluster scope`, as every
 /// authorizer's refusal is worded since Kubernetes 1.12.
-fn is_of_authorization(status: &Status) -> bool {
+pub fn is_of_authorization(status: &Status) -> bool {
     status.code == 403
         && status.message.contains(" cannot ")
         && status.message.contains(" resource ")

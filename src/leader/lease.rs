@@ -39,6 +39,9 @@ pub struct Record {
     pub is_unfit: bool,
 }
 
+/// Seconds: what stands in a Lease is added to the time, and must not go beyond what that can be.
+const LONGEST: u64 = i32::MAX as u64;
+
 impl Lease {
     /// One that does not exist yet.
     pub fn new(namespace: &str, name: &str) -> Self {
@@ -58,6 +61,7 @@ impl Lease {
         let spec = &self.0["spec"];
         let owned = |it: &Value| text(it).to_owned();
         let seconds = spec["leaseDurationSeconds"].as_u64().unwrap_or(0);
+        let seconds = seconds.min(LONGEST);
         let holder = owned(&spec["holderIdentity"]);
         let unfit = text(&self.0["metadata"]["annotations"][UNFIT]);
         Record {

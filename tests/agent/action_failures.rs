@@ -75,6 +75,31 @@ fn a_rollout_that_does_not_come_to_its_end_is_no_success() {
 }
 
 #[test]
+fn what_admission_refuses_is_not_written_by_another_way() {
+    let world = World::start();
+    world.cluster.create_deployment("web", 1, &json!({}));
+    let Some(server) = world.cluster.simulated() else {
+        return;
+    };
+    let message = "admission webhook \"replicas.example\" denied the request: not now";
+    let body = json!({"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": message});
+    server.set_fault(Fault::on(
+        "patch",
+        "deployments/scale",
+        Effect::Json { code: 403, body },
+    ));
+    let params = world.params("web", json!({"replicas": 2}));
+    let failed = world.ends("failed", "scale_deployment", params);
+    assert_eq!(failed["reason"], "forbidden", "{failed:#}");
+    assert!(
+        failed["message"].to_string().contains("not now"),
+        "{failed:#}"
+    );
+    assert_eq!(world.deployment("web")["spec"]["replicas"], 1);
+    world.end();
+}
+
+#[test]
 fn a_stop_amid_a_rollout_says_what_was_written_and_a_crash_is_looked_into() {
     let mut world = World::start();
     let nowhere = json!({

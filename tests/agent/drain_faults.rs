@@ -143,6 +143,146 @@ fn throttling_is_waited_for_as_it_is_asked_and_blames_no_budget() {
 }
 
 #[test]
+fn a_pod_that_is_answered_429_for_ever_holds_up_no_other() {
+    let webhook =
+        "admission webhook \"evict.example\" denied the request: the machine in it is migrated";
+    for effect in [
+        Effect::Text {
+            code: 429,
+            retry_after: None,
+            text: "Too many requests, please try again later.".to_owned(),
+        },
+        Effect::Json {
+            code: 429,
+            body: json!({"kind": "Status", "code": 429, "message": webhook}),
+        },
+    ] {
+        let world = World::new(4);
+        // The first in the order of the list.
+        let fault = Fault::on("create", "pods/eviction", effect.clone()).named("web-0");
+        world.server.set_fault(fault);
+        let agent = world.setup.start();
+        let result = world.drain(&[("timeout_seconds", json!(8))]);
+        assert_eq!(
+            (&result["status"], &result["reason"]),
+            (&json!("partial"), &json!("timed_out")),
+            "{effect:?}: {result:#}"
+        );
+        assert_eq!(
+            (count(&result, "evicted"), count(&result, "timed_out")),
+            (3, 1),
+            "{effect:?}: {result:#}"
+        );
+        world.finish(agent);
+    }
+}
+
+#[test]
+fn an_eviction_that_was_not_sent_is_no_eviction() {
+    let world = World::new(1);
+    let budget = json!({
+        "apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web", "namespace": "default", "generation": 1},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+        "status": {"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 2},
+    });
+    world.server.create(budget);
+    let agent = world.setup.start();
+    let result = std::thread::scope(|scope| {
+        let params = json!({"namespace": "default", "name": "web-0", "timeout_seconds": 60});
+        let evict = scope.spawn(|| world.act("evict_pod", params));
+        let entries = || world.server.audit().entries();
+        crate::common::eventually("the budgets are watched", || {
+            entries()
+                .iter()
+                .any(|it| it.resource == "poddisruptionbudgets" && it.verb == "watch")
+        });
+        // It is asked for by the clock while nobody listens, and goes by itself.
+        world.server.stop();
+        agent.logged("The eviction of pod default/web-0: failed to connect");
+        world.server.delete("pods", "default", "web-0");
+        world.server.restart().unwrap();
+        evict.join().unwrap()
+    });
+    assert_eq!(result["status"], "noop", "{result:#}");
+    assert_eq!(result["details"]["outcome"], "already_gone", "{result:#}");
+    world.finish(agent);
+}
+
+#[test]
+fn a_cordon_that_was_undone_while_the_drain_looked_around_is_set_anew() {
+    let world = World::new(2);
+    let cordon = |on: Value| {
+        let spec = json!({"spec": {"unschedulable": on}});
+        world.server.patch("nodes", "", "n-1", &spec);
+    };
+    cordon(json!(true));
+    let slow = Fault::on("list", "poddisruptionbudgets", Effect::Delay(2000));
+    world.server.set_fault(slow.times(1));
+    let agent = world.setup.start();
+    let result = std::thread::scope(|scope| {
+        let drain = scope.spawn(|| world.drain(&[]));
+        // Whether it exists, and which one it is; then comes what is slow.
+        crate::common::eventually("the node was read", || {
+            let entries = world.server.audit().entries();
+            let reads = entries
+                .iter()
+                .filter(|it| it.resource == "nodes" && it.verb == "get");
+            reads.count() == 2
+        });
+        cordon(Value::Null);
+        drain.join().unwrap()
+    });
+    assert_eq!(result["status"], "succeeded", "{result:#}");
+    assert_eq!(result["details"]["cordoned_by_this"], true, "{result:#}");
+    let entries = world.server.audit().entries();
+    let position = |resource: &str, verb: &str| {
+        let mut entries = entries.iter();
+        entries.position(|it| it.resource == resource && it.verb == verb)
+    };
+    let cordoned = position("nodes", "patch").expect("a cordon");
+    assert!(cordoned < position("pods/eviction", "create").unwrap());
+    world.finish(agent);
+}
+
+#[test]
+fn without_its_watch_the_node_is_read_before_it_is_emptied_further() {
+    let world = World::new(2);
+    let held = json!({"metadata": {"finalizers": ["kubernetes-agent.test/hold"]}});
+    world.server.patch("pods", "default", "web-0", &held);
+    let agent = world.setup.start();
+    // From here on it is the drain's watch alone that lists nodes.
+    agent.logged("Listed 1 nodes");
+    world.server.set_fault(Fault::status("list", "nodes", 503));
+    let result = std::thread::scope(|scope| {
+        let drain = scope.spawn(|| world.drain(&[("max_parallel", json!(1))]));
+        crate::common::eventually("the first is ending", || {
+            let pod = world.server.get("pods", "default", "web-0").unwrap();
+            !pod["metadata"]["deletionTimestamp"].is_null()
+        });
+        let spec = json!({"spec": {"unschedulable": null}});
+        world.server.patch("nodes", "", "n-1", &spec);
+        // A read is good for 5 s.
+        std::thread::sleep(Duration::from_secs(5));
+        let free = json!({"metadata": {"finalizers": null}});
+        world.server.patch("pods", "default", "web-0", &free);
+        world.server.delete("pods", "default", "web-0");
+        drain.join().unwrap()
+    });
+    assert_eq!(
+        (&result["status"], &result["reason"]),
+        (&json!("partial"), &json!("precondition_failed")),
+        "{result:#}"
+    );
+    assert!(
+        result["message"].to_string().contains("uncordoned"),
+        "{result:#}"
+    );
+    assert_eq!(world.evictions(), 1);
+    world.finish(agent);
+}
+
+#[test]
 fn a_server_that_fails_for_a_while_is_asked_again() {
     for effect in [
         Effect::Status {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::deployment::Named;
-use crate::actions::outcome::Reason;
+use crate::actions::outcome::{Reason, Status};
 use crate::actuator::context::Context;
 use crate::actuator::ended::Ended;
 use crate::kube::objects::HorizontalPodAutoscaler;
@@ -74,6 +74,14 @@ pub fn of(named: Named<'_>, context: &Context<'_>) -> Result<Autoscaler, Ended> 
         next = page.metadata.next;
         if next.is_empty() {
             return Ok(Autoscaler::None);
+        }
+        // However many pages there seem to be.
+        if context.stop.requested() {
+            return Err(Ended::interrupted("the agent was told to stop"));
+        }
+        if context.left().is_zero() {
+            let message = "the autoscalers could not be read before the deadline";
+            return Err(Ended::new(Status::Failed, Some(Reason::TimedOut), message));
         }
     }
 }

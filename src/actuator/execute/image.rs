@@ -195,6 +195,10 @@ impl Guarded for Image<'_> {
         if let Some(expected) = &self.it.expected_image
             && current != expected.as_str()
         {
+            // A webhook has added its digest to what was written when the answer was lost.
+            if self.holds(deployment) {
+                return Ok(None);
+            }
             let message = format!("{self}: expected the image {expected}, it has {current}");
             return Err(Ended::precondition(message));
         }

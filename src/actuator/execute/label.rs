@@ -41,6 +41,13 @@ impl Labelled {
         self.metadata.uid.as_deref().unwrap_or_default()
     }
 
+    /// The uid of its controller.
+    fn controller(&self) -> Option<&str> {
+        let mut owners = self.metadata.owner_references.iter().flatten();
+        let owner = owners.find(|it| it.controller == Some(true))?;
+        Some(&owner.uid)
+    }
+
     fn version(&self) -> &str {
         self.metadata
             .resource_version
@@ -75,6 +82,7 @@ pub fn execute(it: &LabelResource, context: &Context<'_>) -> Result<Ended, Ended
         object: &it.object,
         labels: &it.labels,
         uid: None,
+        checked: None,
     };
     let before = label.read(context)?;
     let about = |ended: Ended, after: &Labelled| {
@@ -102,6 +110,10 @@ pub fn execute(it: &LabelResource, context: &Context<'_>) -> Result<Ended, Ended
     // From here on only the object that was checked is meant, not another one that comes under its name.
     let label = Label {
         uid: Some(before.uid()),
+        checked: (it.object.kind() == ObjectKind::Pod).then(|| Checked {
+            changes: &missing,
+            controller: before.controller(),
+        }),
         ..label
     };
     match guarded::change(&label, context, &context.begin()?, before.clone()) {
@@ -142,6 +154,7 @@ pub fn observe(it: &LabelResource, context: &Context<'_>) -> Result<Ended, Ended
         object: &it.object,
         labels: &it.labels,
         uid: None,
+        checked: None,
     };
     let object = label.read(context).map_err(Ended::not_observed)?;
     let missing = object.missing(&it.labels);
@@ -165,6 +178,14 @@ struct Label<'a> {
     object: &'a Object,
     labels: &'a Labels,
     uid: Option<&'a str>,
+    /// What was found harmless, of a pod; nothing else may be written to it.
+    checked: Option<Checked<'a>>,
+}
+
+/// The changes of a pod's labels that its controller does not live by.
+struct Checked<'a> {
+    changes: &'a Labels,
+    controller: Option<&'a str>,
 }
 
 impl Label<'_> {
@@ -222,6 +243,23 @@ impl Guarded for Label<'_> {
 
     fn need(&self, object: &Labelled) -> Result<Option<Value>, Ended> {
         let missing = object.missing(self.labels);
+        if let Some(checked) = &self.checked {
+            let other = missing.keys().find(|it| !checked.changes.contains_key(*it));
+            let changed = match other {
+                Some(key) => Some(format!("its label {key}")),
+                None if object.controller() != checked.controller => {
+                    Some("its controller".to_owned())
+                }
+                None => None,
+            };
+            if let Some(what) = changed {
+                let message = format!(
+                    "{}: expected {what} as it was at first, it was changed meanwhile",
+                    self.object
+                );
+                return Err(Ended::precondition(message));
+            }
+        }
         Ok((!missing.is_empty()).then(|| patch(object, &missing)))
     }
 

@@ -7,6 +7,7 @@
 mod evict;
 mod last_look;
 mod learn;
+mod node;
 
 use std::collections::HashSet;
 use std::io;
@@ -19,7 +20,7 @@ use serde_json::{Map, Value, json};
 use super::eviction::Version;
 use super::moves::{Moves, Next};
 use super::pods::Pod;
-use super::sight::{News, Sight};
+use super::sight::{News, Sight, Watched};
 use crate::actions::outcome::{Reason, Status};
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::Writes;
@@ -28,8 +29,9 @@ use crate::kube::objects::Node;
 use crate::logging::ACTUATOR;
 
 use last_look::LOOK_AGAIN;
-pub use last_look::pods_on;
+pub use last_look::observed_pods;
 pub use learn::version;
+use node::Emptied;
 
 /// How long after the stop the end of evicted pods is still waited for, of the 5.5 s that an action has then.
 const LINGER: Duration = Duration::from_secs(3);
@@ -49,7 +51,7 @@ pub struct Mover<'a, 'c, 'scope, 'env> {
     /// The uids of pods whose step is written down.
     stepped: HashSet<String>,
     /// The node that shall be empty in the end.
-    node: Option<String>,
+    node: Option<Emptied>,
     settled: usize,
     /// When MAX_EVICTIONS_PER_MINUTE allows the next eviction, while it allows none.
     permit_at: Option<Instant>,
@@ -102,7 +104,7 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
     #[must_use]
     pub fn emptying(self, node: &str) -> Self {
         Self {
-            node: Some(node.to_owned()),
+            node: Some(Emptied::new(node)),
             ..self
         }
     }
@@ -114,65 +116,7 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
         writes: Option<&Writes<'_>>,
         others: &mut dyn FnMut(&mut Moves, Other) -> Option<String>,
     ) -> End {
-        // Nothing was evicted or waited for since the last look.
-        let mut looked = false;
-        let mut end = loop {
-            while let Ok(news) = self.sight.news.try_recv() {
-                if let Some(why) = self.take(news, others) {
-                    self.write_steps();
-                    return End::Aborted(why);
-                }
-            }
-            self.resolve();
-            self.write_steps();
-            if self.context.stop.requested() {
-                break End::Stopped;
-            }
-            let next = self.moves.next(Instant::now());
-            let is_last = self.is_last(next);
-            let is_over = self.context.left().is_zero();
-            if is_last && !looked {
-                looked = true;
-                if let Err(why) = self.last_look(others) {
-                    if is_over {
-                        break End::TimedOut(Some(why));
-                    }
-                    looked = false;
-                    if let Some(why) = self.pause(LOOK_AGAIN.min(self.context.left()), others) {
-                        self.write_steps();
-                        return End::Aborted(why);
-                    }
-                }
-                continue;
-            }
-            looked = is_last;
-            match next {
-                Next::Done => break End::Settled,
-                _ if is_over => break End::TimedOut(None),
-                Next::Evict { index, again } => {
-                    // There is something to evict, so the right to write was taken.
-                    let Some(writes) = writes else {
-                        break End::Aborted("nothing may be written".to_owned());
-                    };
-                    self.evict(writes, index, again);
-                }
-                Next::Wait(_) if self.is_exhausted() => {
-                    let why = "MAX_EVICTIONS_PER_MINUTE leaves no eviction before the deadline";
-                    break End::TimedOut(Some(why.to_owned()));
-                }
-                Next::Wait(until) => {
-                    let held_up = self.moves.take_held_up();
-                    self.context.metrics.evictions_blocked.inc_by(held_up);
-                    let left = self.context.left();
-                    let now = Instant::now();
-                    let wait = until.map_or(left, |it| left.min(it.saturating_duration_since(now)));
-                    if let Some(why) = self.pause(wait, others) {
-                        self.write_steps();
-                        return End::Aborted(why);
-                    }
-                }
-            }
-        };
+        let mut end = self.go(writes, others);
         if end == End::Stopped {
             self.linger(others);
             end = self.stopped(others);
@@ -181,6 +125,73 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
         self.context.metrics.evictions_blocked.inc_by(held_up);
         self.write_steps();
         end
+    }
+
+    fn go(
+        &mut self,
+        writes: Option<&Writes<'_>>,
+        others: &mut dyn FnMut(&mut Moves, Other) -> Option<String>,
+    ) -> End {
+        // Nothing was evicted or waited for since the last look.
+        let mut looked = false;
+        loop {
+            while let Ok(news) = self.sight.news.try_recv() {
+                if let Some(why) = self.take(news, others) {
+                    return End::Aborted(why);
+                }
+            }
+            self.resolve();
+            self.write_steps();
+            if self.context.stop.requested() {
+                return End::Stopped;
+            }
+            let next = self.moves.next(Instant::now());
+            let is_last = self.is_last(next);
+            let is_over = self.context.left().is_zero();
+            if is_last && !looked {
+                looked = true;
+                if let Err(why) = self.last_look(others) {
+                    if is_over {
+                        return End::TimedOut(Some(why));
+                    }
+                    looked = false;
+                    if let Some(why) = self.pause(LOOK_AGAIN.min(self.context.left()), others) {
+                        return End::Aborted(why);
+                    }
+                }
+                continue;
+            }
+            looked = is_last;
+            match next {
+                Next::Done => return End::Settled,
+                _ if is_over => return End::TimedOut(None),
+                Next::Evict { index, again } => {
+                    // There is something to evict, so the right to write was taken.
+                    let Some(writes) = writes else {
+                        return End::Aborted("nothing may be written".to_owned());
+                    };
+                    match self.look_at_node(others) {
+                        Ok(()) => self.evict(writes, index, again),
+                        Err(Some(why)) => return End::Aborted(why),
+                        Err(None) => (),
+                    }
+                }
+                Next::Wait(_) if self.is_exhausted() => {
+                    let why = "MAX_EVICTIONS_PER_MINUTE leaves no eviction before the deadline";
+                    return End::TimedOut(Some(why.to_owned()));
+                }
+                Next::Wait(until) => {
+                    let held_up = self.moves.take_held_up();
+                    self.context.metrics.evictions_blocked.inc_by(held_up);
+                    let left = self.context.left();
+                    let now = Instant::now();
+                    let wait = until.map_or(left, |it| left.min(it.saturating_duration_since(now)));
+                    if let Some(why) = self.pause(wait, others) {
+                        return End::Aborted(why);
+                    }
+                }
+            }
+        }
     }
 
     /// Nothing is under way, and nothing may begin before the deadline.
@@ -230,9 +241,19 @@ impl<'a, 'c, 'scope, 'env> Mover<'a, 'c, 'scope, 'env> {
             News::Budget(budget) => self.moves.budget(*budget, now),
             News::BudgetGone(key) => self.moves.no_budget(&key, now),
             News::Budgets(keys) => self.moves.only_budgets(&keys, now),
-            News::Node(node) => return others(&mut self.moves, Other::Node(node)),
-            // Tried again by the watch itself; held pods are asked for by the clock meanwhile.
-            News::Trouble(ended) => debug!(target: ACTUATOR, "A watch {}", ended.message),
+            News::Node(found) => {
+                if let Some(node) = &mut self.node {
+                    node.seen();
+                }
+                return others(&mut self.moves, Other::Node(found));
+            }
+            // Tried again by the watch itself; held pods are asked for by the clock meanwhile, and the node is read.
+            News::Trouble(what, ended) => {
+                debug!(target: ACTUATOR, "A watch {}", ended.message);
+                if let (Watched::Node, Some(node)) = (what, &mut self.node) {
+                    node.out_of_sight();
+                }
+            }
         }
         None
     }

@@ -19,6 +19,7 @@ use crate::actuator::context::writes::{PatchType, Writes};
 use crate::actuator::ended::Ended;
 use crate::kube;
 use crate::kube::objects::Deployment;
+use crate::kube::refusals::is_of_authorization;
 
 /// Carries out `scale_deployment`.
 pub fn execute(it: &ScaleDeployment, context: &Context<'_>) -> Result<Ended, Ended> {
@@ -209,11 +210,14 @@ impl Guarded for Scale<'_> {
                 .map(drop)
         };
         match send(&format!("{path}/scale"), SCALE) {
-            Err(refusal) if refusal.is_forbidden() => match send(&path, DEPLOYMENT) {
-                // The smaller permission is the one to ask for.
-                Err(err) if err.is_forbidden() => Err(refusal),
-                other => other,
-            },
+            // What admission refuses, as a policy over the scale does, is refused.
+            Err(refusal) if refusal.status().is_some_and(is_of_authorization) => {
+                match send(&path, DEPLOYMENT) {
+                    // The smaller permission is the one to ask for.
+                    Err(err) if err.is_forbidden() => Err(refusal),
+                    other => other,
+                }
+            }
             other => other,
         }
     }

@@ -40,8 +40,29 @@ pub enum News {
     Budgets(HashSet<Key>),
     /// The node is so, or gone.
     Node(Option<Box<Node>>),
-    /// A list or watch fails, and is tried again; how the action would end of it.
-    Trouble(Box<Ended>),
+    /// A list or watch of these fails, and is tried again; how the action would end of it.
+    Trouble(Watched, Box<Ended>),
+}
+
+/// What is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watched {
+    /// The pods.
+    Pods,
+    /// Their budgets.
+    Budgets,
+    /// The node.
+    Node,
+}
+
+impl Watched {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pods => "pods",
+            Self::Budgets => "budgets",
+            Self::Node => "node",
+        }
+    }
 }
 
 /// The watches of one action.
@@ -76,7 +97,13 @@ impl<'scope, 'env> Sight<'scope, 'env> {
             out: self.out.clone(),
             listed: None,
         };
-        self.watch("drain_pods", "pods", vec![pods.clone()], pods, mirror)
+        self.watch(
+            "drain_pods",
+            Watched::Pods,
+            vec![pods.clone()],
+            pods,
+            mirror,
+        )
     }
 
     /// Watches the budgets of these namespaces: one list for each, and one watch.
@@ -97,7 +124,7 @@ impl<'scope, 'env> Sight<'scope, 'env> {
             namespaces,
             listed: None,
         };
-        self.watch("drain_budgets", "budgets", parts, whole, mirror)
+        self.watch("drain_budgets", Watched::Budgets, parts, whole, mirror)
     }
 
     /// Watches one node.
@@ -107,13 +134,19 @@ impl<'scope, 'env> Sight<'scope, 'env> {
             out: self.out.clone(),
             is_there: true,
         };
-        self.watch("drain_node", "node", vec![node.clone()], node, mirror)
+        self.watch(
+            "drain_node",
+            Watched::Node,
+            vec![node.clone()],
+            node,
+            mirror,
+        )
     }
 
     fn watch<M: Mirror + Send + 'scope>(
         &self,
         thread: &str,
-        what: &'static str,
+        what: Watched,
         parts: Vec<Collection>,
         whole: Collection,
         mut mirror: M,
@@ -146,7 +179,7 @@ impl Drop for Sight<'_, '_> {
 /// Says how a watch goes.
 struct Teller {
     out: Sender<News>,
-    what: &'static str,
+    what: Watched,
 }
 
 impl Observer for Teller {
@@ -155,8 +188,8 @@ impl Observer for Teller {
     fn running(&self) {}
 
     fn failed(&self, _: &str, err: &kube::Error) {
-        let ended = Ended::api(&format!("to read the {}", self.what), err);
-        let _ = self.out.send(News::Trouble(Box::new(ended)));
+        let ended = Ended::api(&format!("to read the {}", self.what.name()), err);
+        let _ = self.out.send(News::Trouble(self.what, Box::new(ended)));
     }
 }
 

@@ -11,7 +11,6 @@ use crate::actions::envelope::RawEnvelope;
 use crate::actions::id::EnvelopeId;
 use crate::actuator::inbox::{Receipt, Source};
 use crate::logging::WEBSOCKET;
-use crate::net::excerpt::excerpt;
 use crate::websocket::frames::{self, Incoming, Outgoing};
 use crate::websocket::schedule::End;
 
@@ -51,7 +50,7 @@ impl Session<'_> {
             }
             Message::Close(frame) => {
                 let (code, reason) = frame.map_or((1005, String::new()), |it| {
-                    (it.code.into(), excerpt(&it.reason))
+                    (it.code.into(), self.client.backend.said(&it.reason))
                 });
                 let why = format!("the backend closed it with {code} {reason}");
                 Err(Ended::new(End::Closed(code), why.trim_end()))
@@ -82,7 +81,10 @@ impl Session<'_> {
                 Ok(())
             }
             Incoming::Goaway { after, reason } => {
-                let why = format!("the backend asked to come back later: {}", excerpt(&reason));
+                let why = format!(
+                    "the backend asked to come back later: {}",
+                    self.client.backend.said(&reason)
+                );
                 self.go(Ended::new(End::Goaway(after), why));
                 Ok(())
             }

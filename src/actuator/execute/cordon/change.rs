@@ -30,26 +30,37 @@ pub struct Cordoned {
     pub node: Node,
     /// Whose the cordon is: this action's, or that of whoever was quicker. Only this action's is ours to undo.
     pub ownership: Ownership,
+    /// It was set now.
+    pub is_new: bool,
 }
 
 /// Cordons a node, with the record that this action did it, and sees that it is so. A cordon that is there already
 /// stays as it is, record included.
 ///
-/// `node` is the node as it was read last: one request more if it has changed since. `Err` is how the action ends,
-/// and says whether something may have been written.
+/// `node` is the node as it was read last: one request more if it has changed since. One that was cordoned then is read
+/// anew, since no write would show that it is not any more. `Err` is how the action ends, and says whether something
+/// may have been written.
 pub fn set_cordon(
     context: &Context<'_>,
     writes: &Writes<'_>,
     node: &Node,
 ) -> Result<Cordoned, Ended> {
     let it = Cordon::of(node, context.id, Wish::Cordon);
-    if let Change::Held(node) = guarded::change(&it, context, writes, node.clone())? {
-        let ownership = Ownership::of(&node, context.id);
-        return Ok(Cordoned { node, ownership });
-    }
-    let node = it.see(context, is_unschedulable)?;
+    let last = if is_unschedulable(node) {
+        it.read(context)?
+    } else {
+        node.clone()
+    };
+    let (node, is_new) = match guarded::change(&it, context, writes, last)? {
+        Change::Held(node) => (node, false),
+        Change::Made(_) => (it.see(context, is_unschedulable)?, true),
+    };
     let ownership = Ownership::of(&node, context.id);
-    Ok(Cordoned { node, ownership })
+    Ok(Cordoned {
+        node,
+        ownership,
+        is_new,
+    })
 }
 
 /// Which cordons may be undone.

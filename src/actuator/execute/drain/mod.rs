@@ -15,7 +15,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::cordon::change::set_cordon;
-use super::mover::{self, Mover, Other, entry, no_thread, pods_on};
+use super::mover::{self, Mover, Other, entry, no_thread, observed_pods};
 use super::moves::Moves;
 use super::moves::one::never_details;
 use super::node;
@@ -26,7 +26,6 @@ use crate::actions::params::{DrainNode, OnFailure};
 use crate::actuator::context::Context;
 use crate::actuator::context::writes::Writes;
 use crate::actuator::ended::{Ended, Written};
-use crate::kube::list::TRIES;
 use crate::kube::objects::Node;
 use daemons::Daemons;
 use ending::Ending;
@@ -73,7 +72,7 @@ pub fn observe(it: &DrainNode, context: &Context<'_>) -> Result<Ended, Ended> {
     };
     let mut daemons = Daemons::new(context);
     let mut left = Vec::new();
-    let pods = pods_on(context, it.node.as_str(), TRIES).map_err(Ended::not_observed)?;
+    let pods = observed_pods(context, it.node.as_str()).map_err(Ended::not_observed)?;
     for pod in pods {
         let lot = daemons
             .lot(&pod, Rules::from(it))
@@ -166,7 +165,8 @@ impl Drain<'_, '_> {
         let writes = self.context.begin()?;
         let cordoned = set_cordon(self.context, &writes, &self.node)
             .map_err(|ended| self.not_begun(ended, &writes))?;
-        let ours = !is_cordoned && cordoned.ownership == Ownership::This;
+        let ours = cordoned.is_new && cordoned.ownership == Ownership::This;
+        mover.has_read_node();
         // Only now: a list that is older than the cordon would look as if somebody had undone it.
         let watched = mover.sight.watch_node(self.it.node.as_str());
         watched.map_err(|err| {

@@ -48,7 +48,7 @@ fn what_is_needed() {
         "metadata": {"name": "web", "resourceVersion": "7"},
         "spec": {"selector": {}, "template": {"spec": {
             "initContainers": [{"name": "setup", "image": "setup:1"}],
-            "containers": [{"name": "app", "image": "app:1"}, {"name": "log", "image": "log:1"}],
+            "containers": [{"name": "app", "image": "app:1"}, {"name": "log", "image": "log:1"}, {"name": "pinned", "image": "pin:1@sha256:0"}],
         }}},
     }))
     .unwrap();
@@ -63,6 +63,11 @@ fn what_is_needed() {
             Ok(Some(json!([{"name": "log", "image": "log:2"}]))),
         ),
         (json!({"container": "app", "image": "app:1"}), Ok(None)),
+        // Written before, and given its digest by a webhook.
+        (
+            json!({"container": "pinned", "image": "pin:1", "expected_image": "pin:0"}),
+            Ok(None),
+        ),
         (
             json!({"container": "app", "image": "app:1", "expected_image": "app:0"}),
             Ok(None),

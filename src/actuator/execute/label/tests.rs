@@ -70,6 +70,7 @@ fn who_changes_a_label_again_is_named_and_who_keeps_the_object_too() {
         object: &it.object,
         labels: &it.labels,
         uid: None,
+        checked: None,
     };
     let ended = label.undone(&object);
     assert_eq!(ended.status, Status::Failed);
@@ -77,4 +78,46 @@ fn who_changes_a_label_again_is_named_and_who_keeps_the_object_too() {
     let expected = ["Helm keeps this object: its next upgrade may restore its labels".to_owned()];
     assert_eq!(warnings(ObjectKind::Namespace, &object), expected);
     assert_eq!(warnings(ObjectKind::Pod, &object), [""; 0]);
+}
+
+#[test]
+fn only_what_was_checked_is_written_to_a_pod() {
+    let pod = |app: &str, controller: &str| -> Labelled {
+        serde_json::from_value(json!({"metadata": {
+            "resourceVersion": "7", "labels": {"app": app},
+            "ownerReferences": [
+                {"apiVersion": "v1", "kind": "Other", "name": "o", "uid": "other"},
+                {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": controller, "controller": true},
+            ],
+        }}))
+        .unwrap()
+    };
+    let it = params(
+        json!({"kind": "pod", "namespace": "shop", "name": "web-1", "labels": {
+            "app": "web", "tier": "gold",
+        }}),
+    );
+    let before = pod("web", "u1");
+    let changes = before.missing(&it.labels);
+    let label = Label {
+        object: &it.object,
+        labels: &it.labels,
+        uid: None,
+        checked: Some(Checked {
+            changes: &changes,
+            controller: before.controller(),
+        }),
+    };
+    let need = |pod: &Labelled| label.need(pod);
+    let patch = need(&before).unwrap().unwrap();
+    assert_eq!(patch["metadata"]["labels"], json!({"tier": "gold"}));
+    // Somebody has taken it out of its controller's hands meanwhile, or another controller has it.
+    for (pod, what) in [
+        (pod("debug", "u1"), "label app"),
+        (pod("web", "u2"), "controller"),
+    ] {
+        let ended = need(&pod).unwrap_err();
+        assert_eq!(ended.reason, Some(Reason::PreconditionFailed));
+        assert!(ended.message.contains(what), "{}", ended.message);
+    }
 }

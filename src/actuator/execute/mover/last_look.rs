@@ -11,28 +11,46 @@ use crate::actuator::execute::drain::plan::Group;
 use crate::actuator::execute::moves::{Moves, Next};
 use crate::actuator::execute::pods::Pod;
 use crate::actuator::execute::sight::News;
+use crate::kube::call::Deadlines;
 use crate::kube::list::{self, list};
 use crate::kube::stream::parse;
-use crate::kube::{Collection, Resource};
+use crate::kube::{self, Collection, Resource};
 
 /// The pause after a look that failed.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The pods of a node, from the server's store; each page is tried so often.
-pub fn pods_on(context: &Context<'_>, node: &str, tries: u32) -> Result<Vec<Pod>, Ended> {
+/// The pods of a node, for whoever only looks: tried again until the deadline.
+pub fn observed_pods(context: &Context<'_>, node: &str) -> Result<Vec<Pod>, Ended> {
+    loop {
+        match pods_on(context, node) {
+            Ok(pods) => return Ok(pods),
+            Err(err) if err.is_transient() && !context.left().is_zero() => {
+                context.pause(LOOK_AGAIN)?;
+            }
+            Err(err) => return Err(unread(&err)),
+        }
+    }
+}
+
+fn unread(err: &kube::Error) -> Ended {
+    Ended::api("to list the node's pods", err)
+}
+
+/// The pods of a node, from the server's store; tried once, and no longer than there is time.
+fn pods_on(context: &Context<'_>, node: &str) -> Result<Vec<Pod>, kube::Error> {
     let on_node = Collection::from(Resource::PODS).with_fields(format!("spec.nodeName={node}"));
     let options = list::Options {
-        tries,
+        tries: 1,
+        deadlines: context.at_most(Deadlines::LIST),
         ..list::Options::default()
     };
     let mut pods: Vec<Pod> = Vec::new();
-    let listed = list(context.kube, on_node, options, |window| {
+    list(context.kube, on_node, options, |window| {
         parse(window, |source| {
             pods.push(serde::Deserialize::deserialize(source)?);
             Ok(())
         })
-    });
-    listed.map_err(|err| Ended::api("to list the node's pods", &err))?;
+    })?;
     // A page that broke off is read twice.
     pods.sort_by(|a, b| a.uid.cmp(&b.uid));
     pods.dedup_by(|a, b| a.uid == b.uid);
@@ -58,7 +76,7 @@ impl Mover<'_, '_, '_, '_> {
             return Ok(());
         };
         // Tried again by whoever looks, who knows of the stop and of the time.
-        let pods = pods_on(self.context, node, 1).map_err(|ended| ended.message)?;
+        let pods = pods_on(self.context, &node.name).map_err(|err| unread(&err).message)?;
         let uids: HashSet<String> = pods.iter().map(|it| it.uid.clone()).collect();
         for pod in pods {
             self.moves.still_listed(&pod, Instant::now());

@@ -43,7 +43,7 @@ impl Mover<'_, '_, '_, '_> {
                     pods.retain(|it| uids.contains(&it.uid));
                     return Ok(pods);
                 }
-                News::Trouble(ended) => return Err(*ended),
+                News::Trouble(_, ended) => return Err(*ended),
                 _ => (),
             }
         }
@@ -67,7 +67,7 @@ impl Mover<'_, '_, '_, '_> {
             let news = self.await_news()?;
             let is_last = match &news {
                 News::Budgets(_) => true,
-                News::Trouble(ended) => {
+                News::Trouble(_, ended) => {
                     warn!(target: ACTUATOR, "Going on without disruption budgets: {}", ended.message);
                     true
                 }
