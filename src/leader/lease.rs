@@ -150,6 +150,15 @@ mod tests {
     }
 
     #[test]
+    fn no_duration_is_too_long_for_a_clock() {
+        let lease = Lease::from(json!({
+            "spec": {"holderIdentity": "x", "leaseDurationSeconds": u64::MAX},
+        }));
+        let until = std::time::Instant::now().checked_add(lease.record().duration);
+        assert!(until.is_some());
+    }
+
+    #[test]
     fn an_update_leaves_the_rest_as_it_was() {
         let lease = Lease::from(json!({
             "metadata": {"resourceVersion": "7", "labels": {"a": "b"}, "annotations": {"c": "d"}},

@@ -7,6 +7,7 @@ use crate::common::cluster::Cluster;
 use crate::common::eventually;
 use sandbox::apiserver::{Effect, Fault as ApiFault};
 use sandbox::backend::{Backend, Endpoint, FaultKind, Kind, Options};
+use serde_json::json;
 
 const FIRST: &str = "first-key-that-nobody-may-ever-see";
 const SECOND: &str = "second-key-that-nobody-may-ever-see";
@@ -63,6 +64,11 @@ fn no_key_stands_in_a_log_a_metric_or_an_answer() {
     backend.set_api_keys(&[FIRST]);
     let mut agent = setup.start();
     eventually("samples", || backend.sample_count(Kind::Pod) >= 5);
+    agent.logged("WebSocket connection established");
+    let goaway =
+        json!({"type": "goaway", "reconnect_after_ms": 1, "reason": format!("not with {FIRST}")});
+    backend.push_frame(&goaway);
+    agent.logged("asked to come back later: not with ");
     for fault in [
         FaultKind::Garbage,
         FaultKind::NotHttp,
