@@ -217,7 +217,7 @@ fn a_cordon_that_was_undone_while_the_drain_looked_around_is_set_anew() {
         world.server.patch("nodes", "", "n-1", &spec);
     };
     cordon(json!(true));
-    let slow = Fault::on("list", "poddisruptionbudgets", Effect::Delay(2000));
+    let slow = Fault::on("list", "poddisruptionbudgets", Effect::Delay(6000));
     world.server.set_fault(slow.times(1));
     let agent = world.setup.start();
     let result = std::thread::scope(|scope| {
