@@ -13,6 +13,10 @@ use super::{SOON, eventually, settles};
 /// which tells why it may take so long).
 const PATIENCE: u64 = 150;
 
+/// What an action is given, in seconds, that is to run out of time: enough to begin on a machine that stands still for a
+/// while.
+pub const SHORT: u64 = 6;
+
 /// One test at a time cordons nodes on a real cluster, where all tests share them. Each simulated one is a test's own.
 static TURN: Mutex<()> = Mutex::new(());
 
