@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{assert_ended, hold};
+use super::{assert_each, assert_ended, hold};
 use crate::common::agent::Setup;
 use crate::common::drain::{SHORT, Scene};
 use crate::common::eventually;
@@ -20,9 +20,9 @@ fn pods_go_the_moment_their_budget_allows_it() {
     let drained = scene.drain(&json!({}));
     let took = began.elapsed();
     assert_ended(&drained, "succeeded", &Value::Null);
-    assert_eq!(scene.outcomes(&drained, "web-"), ["evicted"; 4]);
+    assert_each(&scene, &drained, "web-", 4, "evicted");
     assert!(agent.metric("kubernetes_agent_evictions_blocked_total") > Some(0.0));
-    assert!(agent.metric("kubernetes_agent_evictions_total{outcome=\"accepted\"}") == Some(4.0));
+    assert!(agent.metric("kubernetes_agent_evictions_total{outcome=\"accepted\"}") >= Some(4.0));
     println!("four pods one by one: {:.1} s", took.as_secs_f64());
     agent.stop();
     scene.backend.assert_no_violations();
