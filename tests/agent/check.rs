@@ -155,10 +155,17 @@ fn a_running_agent_is_not_disturbed() {
         .create_action(&NewAction::new("cordon_node", node));
     let id = action.unwrap().id;
     eventually("an action is done", || world.backend.result(&id).is_some());
+    let state = world.setup.folder().join("state");
+    // The cordon left an event: the agent writes down that it is delivered.
+    eventually("all files of the agent are there", || {
+        state.join("events").exists()
+    });
     let listed = || {
-        let mut names: Vec<_> = std::fs::read_dir(world.setup.folder().join("state"))
+        let mut names: Vec<_> = std::fs::read_dir(&state)
             .unwrap()
-            .map(|it| it.unwrap().file_name())
+            .map(|it| it.unwrap().path())
+            // What the agent is writing at that moment.
+            .filter(|it| it.extension().is_none_or(|it| it != "new"))
             .collect();
         names.sort();
         names

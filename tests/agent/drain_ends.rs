@@ -4,6 +4,7 @@
 use sandbox::apiserver::{Effect, Fault};
 use serde_json::{Value, json};
 
+use crate::common::drain::SHORT;
 use crate::common::eventually;
 use crate::drain_faults::{World, count, pod};
 
@@ -44,7 +45,7 @@ fn a_node_is_restored_in_a_time_of_its_own() {
     let fails = Fault::status("patch", "nodes", 503).skip(1).times(4);
     world.server.set_fault(fails);
     let agent = world.setup.start();
-    let result = world.drain(&[("timeout_seconds", json!(2))]);
+    let result = world.drain(&[("timeout_seconds", json!(SHORT))]);
     assert_ended(&result, "failed", "timed_out");
     assert_eq!(result["details"]["restored"], true, "{result:#}");
     assert_eq!(result["details"]["restore_failed"], Value::Null);
@@ -61,7 +62,7 @@ fn a_node_that_cannot_be_restored_is_said_to_be_cordoned_and_why() {
         .server
         .set_fault(Fault::status("patch", "nodes", 403).skip(1));
     let agent = world.setup.start();
-    let result = world.drain(&[("timeout_seconds", json!(2))]);
+    let result = world.drain(&[("timeout_seconds", json!(SHORT))]);
     assert_ended(&result, "failed", "timed_out");
     assert_eq!(result["details"]["restored"], false, "{result:#}");
     assert!(
@@ -87,7 +88,7 @@ fn a_node_that_cannot_even_be_read_is_in_an_unknown_state() {
     world
         .server
         .set_fault(Fault::status("get", "nodes", 403).skip(3));
-    let result = world.drain(&[("timeout_seconds", json!(2))]);
+    let result = world.drain(&[("timeout_seconds", json!(SHORT))]);
     assert_ended(&result, "failed", "timed_out");
     assert_eq!(result["details"]["after"], Value::Null, "{result:#}");
     assert!(says(&result["message"], "unknown state"), "{result:#}");
@@ -161,7 +162,7 @@ fn a_last_list_that_fails_is_asked_for_again_and_its_lack_is_said() {
     );
     world.server.create(pod("web-1"));
     world.server.set_fault(fails);
-    let result = world.drain(&[("timeout_seconds", json!(3))]);
+    let result = world.drain(&[("timeout_seconds", json!(SHORT))]);
     assert_ended(&result, "partial", "timed_out");
     assert!(says(&result["message"], "503"), "{result:#}");
     world.finish(agent);

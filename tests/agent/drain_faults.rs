@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::common::agent::{Agent, Setup};
+use crate::common::drain::SHORT;
 use sandbox::apiserver::{ApiServer, Effect, Fault, Options};
 use sandbox::backend::{self, Backend, NewAction};
 use serde_json::{Value, json};
@@ -357,7 +358,7 @@ fn budgets_that_cannot_be_read_are_known_by_the_servers_answers() {
         "status": {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2},
     }));
     let agent = world.setup.start();
-    let result = world.drain(&[("timeout_seconds", json!(3))]);
+    let result = world.drain(&[("timeout_seconds", json!(SHORT))]);
     assert_eq!(
         (&result["status"], &result["reason"]),
         (&json!("partial"), &json!("timed_out")),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use sandbox::backend::{self, Backend};
 use tempfile::TempDir;
 
+use super::stalls::Stalls;
 use super::{SOON, eventually};
 
 /// What an agent is started with; a test changes what it is about.
@@ -162,12 +163,13 @@ impl Agent {
         self.wait();
     }
 
-    /// Waits for its end and returns how it went and how long that took.
+    /// Waits for its end and returns how it went and how long that took, without the time in which nobody ran.
     pub fn wait(&mut self) -> (ExitStatus, Duration) {
+        let stalls = Stalls::watch();
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("the agent can be waited for") {
-                return (status, began.elapsed());
+                return (status, stalls.since(began));
             }
             assert!(
                 began.elapsed() < SOON,

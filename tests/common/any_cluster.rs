@@ -67,6 +67,14 @@ impl AnyCluster {
         let object =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         api.create("/api/v1/namespaces", &object);
+        if matches!(kind, Kind::Real(_)) {
+            // No pod is admitted before the controller of accounts was there.
+            let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/default");
+            eventually("the namespace has its account for pods", || {
+                let answer = api.try_request(&Method::GET, &path, None);
+                answer.is_some_and(|(code, _)| code == 200)
+            });
+        }
         Self {
             kind,
             api,

@@ -17,6 +17,7 @@ pub mod disk;
 pub mod drain;
 pub mod expected;
 pub mod real;
+pub mod stalls;
 pub mod usage;
 pub mod wire;
 pub mod world;

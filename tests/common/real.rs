@@ -6,13 +6,14 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kubernetes_agent::rbac::RULES;
-use kubernetes_agent::rbac::capability::accesses;
+use kubernetes_agent::rbac::capability::{Access, accesses};
+use kubernetes_agent::rbac::{RULES, Rule};
 use sandbox::backend::Clock;
 use serde_json::{Value, json};
 
 use super::any_cluster::Write;
 use super::api::Api;
+use super::settles;
 
 /// The agent's account, in a namespace of the same name.
 const ACCOUNT: &str = "kubernetes-agent";
@@ -83,13 +84,13 @@ impl Real {
             &format!("{rbac}/clusterroles"),
             &named(version, "ClusterRole"),
         );
-        // The cluster may be one that other tests, of another day, have used.
-        self.grant(api, &[]);
         let mut binding = named(version, "ClusterRoleBinding");
         binding["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT});
         binding["subjects"] =
             json!([{"kind": "ServiceAccount", "namespace": ACCOUNT, "name": ACCOUNT}]);
         api.create(&format!("{rbac}/clusterrolebindings"), &binding);
+        // The cluster may be one that other tests, of another day, have used.
+        self.grant(api, &[]);
         let request = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600},
         });
@@ -110,19 +111,18 @@ impl Real {
         path
     }
 
-    /// Grants the agent's account all of the table but these: verb, group and resource. The cluster's folder keeps
-    /// what was ever denied.
+    /// Grants the agent's account all of the table but these: verb, group and resource; returns when the API server
+    /// judges so. The cluster's folder keeps what was ever denied.
     pub fn grant(&self, api: &Api, denied: &[(&str, &str, &str)]) {
         for (verb, group, resource) in denied {
             self.note(DENIED, &format!("{verb} {group} {resource}"));
         }
-        let each = RULES
-            .iter()
-            .flat_map(|rule| accesses(rule).map(move |it| (rule, it)));
-        let granted = each.filter(|(_, it)| {
-            let it = (it.verb, it.group, it.resource);
-            !denied.contains(&it)
-        });
+        let each = || {
+            let rules = RULES.iter();
+            rules.flat_map(|rule| accesses(rule).map(move |it| (rule, it)))
+        };
+        let is_granted = |it: &Access| !denied.contains(&(it.verb, it.group, it.resource));
+        let granted = each().filter(|(_, it)| is_granted(it));
         let rules = granted.map(|(rule, it)| {
             let mut granted =
                 json!({"apiGroups": [it.group], "resources": [it.resource], "verbs": [it.verb]});
@@ -134,6 +134,12 @@ impl Real {
         let rules = json!({"rules": rules.collect::<Vec<_>>()});
         let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
         api.patch(&format!("{path}/{ACCOUNT}"), &rules);
+        // Its authorizer hears of a change by a watch, a little later.
+        settles("the API server judges by what was granted", || {
+            let mut each = each();
+            let wrong = each.find(|(rule, it)| may(api, rule, *it) != is_granted(it));
+            wrong.map_or(Ok(()), |(_, it)| Err(it.to_string()))
+        });
     }
 
     /// What was ever denied to the agent's account: verb, group and resource.
@@ -243,7 +249,7 @@ impl Real {
 
     /// The audit log's lines of the agent's account.
     fn audit(&self) -> Vec<Value> {
-        let user = format!("system:serviceaccount:{ACCOUNT}:{ACCOUNT}");
+        let user = user();
         let log =
             fs::read_to_string(self.variable("AUDIT_LOG")).expect("the audit log is readable");
         // Most lines are others'; a line that is being written is none yet.
@@ -280,6 +286,25 @@ impl Real {
             .status();
         assert!(status.is_ok_and(|it| it.success()), "{name} {arguments:?}");
     }
+}
+
+/// Whether the API server lets the agent's account do this, wherever the rule holds.
+fn may(api: &Api, rule: &Rule, it: Access) -> bool {
+    let (resource, subresource) = it.resource.split_once('/').unwrap_or((it.resource, ""));
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "spec": {"user": user(), "resourceAttributes": {
+            "namespace": ACCOUNT, "name": if rule.own_name { ACCOUNT } else { "" },
+            "verb": it.verb, "group": it.group, "resource": resource, "subresource": subresource,
+        }},
+    });
+    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    api.create(path, &review)["status"]["allowed"] == true
+}
+
+/// The name of the agent's account, as users are named.
+fn user() -> String {
+    format!("system:serviceaccount:{ACCOUNT}:{ACCOUNT}")
 }
 
 /// The plural name of what an entry of the audit log is about, with its subresource after a slash.

@@ -29,7 +29,10 @@ pub(crate) fn holds(node: &Node, own: &Backend, pod: &str) {
         let tried = inside(&["timeout", "2", "bash", "-c", &connect]).output();
         tried.unwrap().status.success()
     };
-    assert!(reaches(&other) && reaches(own));
+    let both = [("the other backend", &other), ("its own", own)];
+    for (name, backend) in both {
+        eventually(&format!("{name} is reached"), || reaches(backend));
+    }
 
     let allow = |words: &str| {
         let rule = format!("iptables --wait --append OUTPUT {words}");
@@ -52,7 +55,7 @@ pub(crate) fn holds(node: &Node, own: &Backend, pod: &str) {
     }
     allow("--jump DROP");
     assert!(!reaches(&other), "another port is still reached");
-    assert!(reaches(own));
+    eventually("its own is reached", || reaches(own));
     output(&mut inside(&["iptables", "--wait", "--zero", "OUTPUT"]));
 
     // A new container in the same network namespace: everything is dialled anew.

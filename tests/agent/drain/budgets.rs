@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{assert_ended, hold};
+use super::{assert_each, assert_ended, hold};
 use crate::common::agent::Setup;
-use crate::common::drain::Scene;
+use crate::common::drain::{SHORT, Scene};
 use crate::common::eventually;
 
 #[test]
@@ -20,9 +20,9 @@ fn pods_go_the_moment_their_budget_allows_it() {
     let drained = scene.drain(&json!({}));
     let took = began.elapsed();
     assert_ended(&drained, "succeeded", &Value::Null);
-    assert_eq!(scene.outcomes(&drained, "web-"), ["evicted"; 4]);
+    assert_each(&scene, &drained, "web-", 4, "evicted");
     assert!(agent.metric("kubernetes_agent_evictions_blocked_total") > Some(0.0));
-    assert!(agent.metric("kubernetes_agent_evictions_total{outcome=\"accepted\"}") == Some(4.0));
+    assert!(agent.metric("kubernetes_agent_evictions_total{outcome=\"accepted\"}") >= Some(4.0));
     println!("four pods one by one: {:.1} s", took.as_secs_f64());
     agent.stop();
     scene.backend.assert_no_violations();
@@ -33,14 +33,14 @@ fn a_drain_in_vain_restores_the_node_or_not_as_it_is_told() {
     let scene = Scene::new();
     hold(&scene);
     let mut agent = scene.agent();
-    let failed = scene.drain(&json!({"timeout_seconds": 2}));
+    let failed = scene.drain(&json!({"timeout_seconds": SHORT}));
     assert_ended(&failed, "failed", &json!("timed_out"));
     assert_eq!(scene.outcomes(&failed, "web-"), ["blocked"]);
     assert_eq!(failed["details"]["pods"][0]["never"], false);
     assert_eq!(failed["details"]["restored"], true);
     assert!(!scene.is_cordoned());
 
-    let kept = scene.drain(&json!({"timeout_seconds": 2, "on_failure": "keep_cordoned"}));
+    let kept = scene.drain(&json!({"timeout_seconds": SHORT, "on_failure": "keep_cordoned"}));
     assert_ended(&kept, "failed", &json!("timed_out"));
     assert_eq!(kept["details"]["restored"], false);
     assert!(scene.is_cordoned());
@@ -48,18 +48,19 @@ fn a_drain_in_vain_restores_the_node_or_not_as_it_is_told() {
     // What somebody else has cordoned stays so.
     scene.cordon(&scene.node, false);
     scene.cordon(&scene.node, true);
-    let foreign = scene.drain(&json!({"timeout_seconds": 2}));
+    let foreign = scene.drain(&json!({"timeout_seconds": SHORT}));
     assert_ended(&foreign, "failed", &json!("timed_out"));
     assert_eq!(foreign["details"]["cordoned_by_this"], false);
     assert!(scene.is_cordoned());
 
     // The budget goes, and the drain goes on at once.
+    let blocked = || agent.metric("kubernetes_agent_evictions_blocked_total");
+    let before = blocked();
     let id = scene.issue("drain_node", &scene.drain_params(&json!({})), false);
     agent.logged(&id);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let blocked = || agent.metric("kubernetes_agent_evictions_blocked_total") >= Some(4.0);
-            eventually("the fourth drain is held up", blocked);
+            eventually("the fourth drain is held up", || blocked() > before);
             scene.delete_budget("web");
         });
         assert_ended(&scene.result(&id), "succeeded", &Value::Null);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{assert_ended, finish, hold};
-use crate::common::drain::Scene;
+use crate::common::drain::{SHORT, Scene};
 use crate::common::eventually;
 
 #[test]
@@ -102,7 +102,7 @@ fn an_eviction_that_its_budget_holds_names_it_and_ends_in_time() {
         .to_owned();
     let blocked = scene.act(
         "evict_pod",
-        &scene.evict_params(&name, &json!({"timeout_seconds": 2})),
+        &scene.evict_params(&name, &json!({"timeout_seconds": SHORT})),
     );
     assert_ended(&blocked, "failed", &json!("timed_out"));
     assert_eq!(blocked["details"]["outcome"], "blocked");

@@ -4,31 +4,27 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::assert_ended;
+use super::{assert_each, assert_ended, held, release};
 use crate::common::drain::Scene;
 use crate::common::eventually;
 
-/// Holds a pod that is deleted until it is taken away.
-const HOLD: &str = "kubernetes-agent.test/hold";
-
-fn release(scene: &Scene) {
-    for pod in scene.cluster.pods() {
-        if pod["metadata"]["finalizers"].is_array() {
-            let path = format!(
-                "{}/{}",
-                scene.cluster.path("/api/v1", "pods"),
-                pod["metadata"]["name"].as_str().unwrap()
-            );
-            scene
-                .cluster
-                .api()
-                .patch(&path, &json!({"metadata": {"finalizers": null}}));
-        }
-    }
-}
-
-fn held() -> Value {
-    json!({"metadata": {"finalizers": [HOLD]}})
+/// Waits until a drain waits for nothing but held-1: so many pods of `web` are elsewhere, all that is left on the node
+/// are so many others, and the agent has written down what it evicted.
+fn waits_for_held(scene: &Scene, web: usize, left: usize) {
+    // A late scheduler may put what takes their place on the node, from where it goes as well.
+    let is_elsewhere = |it: &&Value| {
+        let node = it["spec"]["nodeName"].as_str();
+        it["metadata"]["labels"]["app"] == "web" && node.is_some_and(|it| it != scene.node)
+    };
+    eventually("the pods that may are gone", || {
+        let pods = scene.cluster.pods();
+        pods.iter().filter(is_elsewhere).count() >= web && scene.pods_on_node().len() == left
+    });
+    let journal = scene.setup.folder().join("state/journal");
+    eventually("the evictions are written down", || {
+        let text = std::fs::read_to_string(&journal).unwrap();
+        text.contains("/held-1") && text.matches("/web-").count() >= web
+    });
 }
 
 #[test]
@@ -36,7 +32,7 @@ fn a_drain_is_interrupted_by_the_stop_and_does_not_go_on() {
     let scene = Scene::new();
     scene.on_node(4, || {
         scene.workload("Deployment", "web", 2, &json!({}));
-        scene.bare("held-1", &held());
+        scene.bare("held-1", &held(json!({})));
         scene.bare(
             "later-1",
             &json!({"spec": {"priorityClassName": "system-node-critical"}}),
@@ -48,9 +44,7 @@ fn a_drain_is_interrupted_by_the_stop_and_does_not_go_on() {
         &scene.drain_params(&json!({"force": true})),
         false,
     );
-    eventually("the pods that may are gone", || {
-        scene.pods_on_node().len() == 2
-    });
+    waits_for_held(&scene, 2, 2);
     agent.signal("TERM");
     let (status, took) = agent.wait();
     assert!(
@@ -59,8 +53,13 @@ fn a_drain_is_interrupted_by_the_stop_and_does_not_go_on() {
     );
     let result = scene.result(&id);
     assert_ended(&result, "interrupted", &json!("shutdown"));
-    assert_eq!(scene.outcomes(&result, "web-"), ["evicted"; 2]);
-    assert_eq!(scene.outcomes(&result, "held-"), ["terminating"]);
+    assert_each(&scene, &result, "web-", 2, "evicted");
+    // A kubelet may take more than a minute for the pods before.
+    let held = scene.outcomes(&result, "held-");
+    assert!(
+        held == ["terminating"] || held == ["stuck_terminating"],
+        "{result:#}"
+    );
     assert_eq!(scene.outcomes(&result, "later-"), ["not_tried"]);
     assert!(scene.is_cordoned());
 
@@ -73,7 +72,10 @@ fn a_drain_is_interrupted_by_the_stop_and_does_not_go_on() {
     });
     assert_eq!(scene.cluster.requests("create", "pods/eviction"), evictions);
     assert_eq!(scene.result(&id), result);
-    assert_eq!(scene.pods_on_node().len(), 1);
+    // A kubelet may not have confirmed its end yet.
+    eventually("only the one that was not tried is left", || {
+        scene.pods_on_node().len() == 1
+    });
     next.stop();
     scene.backend.assert_no_violations();
 }
@@ -83,7 +85,7 @@ fn a_drain_that_a_crash_has_ended_is_looked_at_and_not_run_again() {
     let scene = Scene::new();
     scene.on_node(2, || {
         scene.workload("Deployment", "web", 1, &json!({}));
-        scene.bare("held-1", &held());
+        scene.bare("held-1", &held(json!({})));
     });
     let mut agent = scene.agent();
     let id = scene.issue(
@@ -91,9 +93,7 @@ fn a_drain_that_a_crash_has_ended_is_looked_at_and_not_run_again() {
         &scene.drain_params(&json!({"force": true})),
         false,
     );
-    eventually("the pod that may is gone", || {
-        scene.pods_on_node().len() == 1
-    });
+    waits_for_held(&scene, 1, 1);
     agent.signal("KILL");
     agent.wait();
     let evictions = scene.cluster.requests("create", "pods/eviction");
@@ -105,7 +105,10 @@ fn a_drain_that_a_crash_has_ended_is_looked_at_and_not_run_again() {
         .iter()
         .map(|it| it["outcome"].as_str().unwrap())
         .collect();
-    assert_eq!(done, ["evicted"; 2], "{steps:?}");
+    assert!(
+        done.len() >= 2 && done.iter().all(|it| *it == "evicted"),
+        "{steps:?}"
+    );
     assert_eq!(scene.outcomes(&result, "held-"), ["present"]);
     assert_eq!(scene.cluster.requests("create", "pods/eviction"), evictions);
     release(&scene);
@@ -118,7 +121,7 @@ fn whoever_uncordons_the_node_ends_its_drain() {
     let scene = Scene::new();
     scene.on_node(2, || {
         scene.workload("Deployment", "web", 1, &json!({}));
-        scene.bare("held-1", &held());
+        scene.bare("held-1", &held(json!({})));
     });
     let mut agent = scene.agent();
     let id = scene.issue(
@@ -126,9 +129,7 @@ fn whoever_uncordons_the_node_ends_its_drain() {
         &scene.drain_params(&json!({"force": true})),
         false,
     );
-    eventually("the pod that may is gone", || {
-        scene.pods_on_node().len() == 1
-    });
+    waits_for_held(&scene, 1, 1);
     scene.cordon(&scene.node, false);
     let result = scene.result(&id);
     assert_ended(&result, "partial", &json!("precondition_failed"));

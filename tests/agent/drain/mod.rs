@@ -22,6 +22,35 @@ fn assert_ended(result: &Value, status: &str, reason: &Value) {
     );
 }
 
+/// So many pods at least have names that begin so, and all of them this outcome: a late scheduler may put what takes
+/// their place on the node once more, and that goes as well.
+#[track_caller]
+fn assert_each(scene: &Scene, result: &Value, prefix: &str, least: usize, outcome: &str) {
+    let outcomes = scene.outcomes(result, prefix);
+    assert!(
+        outcomes.len() >= least && outcomes.iter().all(|it| *it == outcome),
+        "{prefix}: {least} of {outcome} in {result:#}"
+    );
+}
+
+/// `change`, of a pod that stays when it is deleted until it is released.
+fn held(mut change: Value) -> Value {
+    change["metadata"]["finalizers"] = json!(["kubernetes-agent.test/hold"]);
+    change
+}
+
+/// Lets the held pods go.
+fn release(scene: &Scene) {
+    let pods = scene.cluster.path("/api/v1", "pods");
+    for pod in scene.cluster.pods() {
+        if pod["metadata"]["finalizers"].is_array() {
+            let path = format!("{pods}/{}", pod["metadata"]["name"].as_str().unwrap());
+            let none = json!({"metadata": {"finalizers": null}});
+            scene.cluster.api().patch(&path, &none);
+        }
+    }
+}
+
 /// A pod that has ended by itself.
 fn finish(scene: &Scene, name: &str) {
     scene.bare(

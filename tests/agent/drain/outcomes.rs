@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{assert_ended, finish};
+use super::{assert_each, assert_ended, finish};
 use crate::common::drain::Scene;
 use crate::common::{eventually, settles};
 
@@ -20,8 +20,7 @@ fn table(scene: &Scene, result: &Value, expected: &[(&str, &str)]) {
         );
     }
     for (name, outcome) in expected {
-        let outcomes = scene.outcomes(result, &format!("{name}-"));
-        assert_eq!(outcomes, [*outcome], "{name}: {result:#}");
+        assert_each(scene, result, &format!("{name}-"), 1, outcome);
     }
 }
 

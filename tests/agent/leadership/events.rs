@@ -50,10 +50,8 @@ impl World {
 fn a_handover_in_order_loses_and_repeats_none() {
     let world = World::start();
     // The leader holds what it gathers until it ends: the next collection is an hour away.
-    let first = world
-        .slow_replica("first")
-        .with("COLLECTION_INTERVAL", "3600");
-    let second = world.slow_replica("second");
+    let first = world.replica("first").with("COLLECTION_INTERVAL", "3600");
+    let second = world.replica("second");
     let mut leader = start_leader(&first);
     eventually("the first collection", || {
         world.backend.sample_count(Kind::Node) >= 3
@@ -61,7 +59,7 @@ fn a_handover_in_order_loses_and_repeats_none() {
     let mut standby = start_standby(&second);
     world.create_events(0..100);
     // A replica that begins now sees them all as new, and must learn that they are delivered.
-    let third = world.slow_replica("third");
+    let third = world.replica("third");
     let mut late = start_standby(&third);
     leader.stop();
     world.create_events(100..150);
@@ -82,8 +80,10 @@ fn a_handover_in_order_loses_and_repeats_none() {
 #[test]
 fn what_a_killed_leader_had_not_delivered_the_standby_delivers() {
     let world = World::start();
-    let first = world.replica("first").with("COLLECTION_INTERVAL", "3600");
-    let second = world.replica("second");
+    let first = world
+        .quick_replica("first")
+        .with("COLLECTION_INTERVAL", "3600");
+    let second = world.quick_replica("second");
     let mut leader = start_leader(&first);
     eventually("the first collection", || {
         world.backend.sample_count(Kind::Node) >= 3

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{World, leads, quick, readiness, start_leader, start_standby};
 use crate::common::eventually;
+use crate::common::stalls::Stalls;
 use crate::common::wire::Wire;
 use sandbox::apiserver::{ApiServer, Effect, Fault};
 use sandbox::backend::NewAction;
@@ -32,19 +33,17 @@ impl World {
 #[test]
 fn a_leader_that_ends_in_order_hands_over_at_once() {
     let world = World::start();
-    let (first, second) = (world.slow_replica("first"), world.slow_replica("second"));
+    let (first, second) = (world.replica("first"), world.replica("second"));
     let mut leader = start_leader(&first);
     let mut standby = start_standby(&second);
     world.acts("v1");
+    let stalls = Stalls::watch();
     leader.stop();
     let ended = Instant::now();
     eventually("the other leads", || leads(&standby));
     // A lease that was not given back would hold for 15 s.
-    assert!(
-        ended.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        ended.elapsed()
-    );
+    let took = stalls.since(ended);
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(world.actor(&world.acts("v2")), "second");
     let lease = world.lease();
     assert_eq!(lease["spec"]["leaseTransitions"], 1, "{lease:#}");
@@ -56,14 +55,16 @@ fn a_leader_that_ends_in_order_hands_over_at_once() {
 #[test]
 fn a_standby_acts_soon_after_the_leader_was_killed() {
     let world = World::start();
-    let (first, second) = (world.slow_replica("first"), world.slow_replica("second"));
+    let (first, second) = (world.replica("first"), world.replica("second"));
     let mut leader = start_leader(&first);
     let mut standby = start_standby(&second);
+    let stalls = Stalls::watch();
     leader.signal("KILL");
     leader.wait();
     let killed = Instant::now();
     assert_eq!(world.actor(&world.acts("v1")), "second");
-    assert!(killed.elapsed() < PROMISED, "{:?}", killed.elapsed());
+    let took = stalls.since(killed);
+    assert!(took < PROMISED, "{took:?}");
     standby.stop();
     world.backend.assert_no_violations();
 }
@@ -72,18 +73,15 @@ fn a_standby_acts_soon_after_the_leader_was_killed() {
 #[test]
 fn a_leader_that_restarts_goes_on_at_once() {
     let world = World::start();
-    let (first, second) = (world.slow_replica("first"), world.slow_replica("second"));
+    let (first, second) = (world.replica("first"), world.replica("second"));
     let mut leader = start_leader(&first);
     let mut standby = start_standby(&second);
     leader.signal("KILL");
     leader.wait();
-    let restarted = Instant::now();
+    let (stalls, restarted) = (Stalls::watch(), Instant::now());
     let mut leader = start_leader(&first);
-    assert!(
-        restarted.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        restarted.elapsed()
-    );
+    let took = stalls.since(restarted);
+    assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(world.actor(&world.acts("v1")), "first");
     assert_eq!(world.lease()["spec"]["leaseTransitions"], 0);
     standby.stop();
@@ -101,7 +99,7 @@ fn a_leader_that_is_cut_off_has_stopped_before_the_standby_acts() {
     let folder = tempfile::tempdir().unwrap();
     let kubeconfig = wire.kubeconfig(world.cluster.kubeconfig(), folder.path());
     let first = quick(world.replica_at(&kubeconfig, "first"));
-    let second = world.replica("second");
+    let second = world.quick_replica("second");
     let mut leader = start_leader(&first);
     let mut standby = start_standby(&second);
     assert_eq!(world.actor(&world.acts("v1")), "first");
@@ -134,7 +132,7 @@ fn who_cannot_renew_the_lease_writes_nothing_more() {
     let Some(server) = world.cluster.simulated() else {
         return;
     };
-    let setup = world.replica("first");
+    let setup = world.quick_replica("first");
     let mut agent = start_leader(&setup);
     let waiting = world.endless_eviction(server);
     let asked = || server.audit().count("create", "pods/eviction");
@@ -173,7 +171,7 @@ fn what_a_killed_leader_had_begun_it_observes_as_a_standby() {
     let Some(server) = world.cluster.simulated() else {
         return;
     };
-    let (first, second) = (world.replica("first"), world.replica("second"));
+    let (first, second) = (world.quick_replica("first"), world.quick_replica("second"));
     let mut killed = start_leader(&first);
     let mut standby = start_standby(&second);
     let begun = world.endless_eviction(server);

@@ -32,7 +32,7 @@ fn holder(world: &World) -> String {
 #[test]
 fn it_leaves_the_lease_to_a_fit_one_and_goes_on_where_there_is_none() {
     let world = World::start();
-    let (first, second) = (world.replica("first"), world.replica("second"));
+    let (first, second) = (world.quick_replica("first"), world.quick_replica("second"));
     let mut unfit = start_unfit(&first);
     unfit.logged("Standing by: nobody leads, and the lease is left to another: ");
     // Nobody else comes, so it collects at least.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::World;
 use crate::common::agent::{Agent, Setup};
+use crate::common::stalls::Stalls;
 use crate::common::{eventually, settles};
 use sandbox::backend::{Kind, NewAction, parse_rfc3339};
 use serde_json::json;
@@ -29,10 +30,11 @@ impl World {
 
 /// One deployment of `replicas` is replaced by another, and the actions are each carried out once.
 fn upgrade(replicas: usize) {
+    let stalls = Stalls::watch();
     let world = World::start();
     let setup = |name: String| {
         world
-            .slow_replica(&name)
+            .replica(&name)
             .with("COLLECTION_INTERVAL", &INTERVAL.to_string())
     };
     let setups = |generation: &str| -> Vec<Setup> {
@@ -101,7 +103,7 @@ fn upgrade(replicas: usize) {
         .filter_map(|it| parse_rfc3339(&it.collected_at))
         .collect();
     began.sort();
-    let gaps = began.windows(2).map(|it| it[1] - it[0]);
+    let gaps = began.windows(2).map(|it| stalls.between(it[0], it[1]));
     // They are one interval apart by themselves, so that nothing longer than another is missing.
     let most = Duration::from_secs(2 * INTERVAL);
     assert!(

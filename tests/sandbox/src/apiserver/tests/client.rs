@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -42,9 +41,7 @@ impl Client {
         body: &str,
     ) -> (u16, String, Box<dyn Read>) {
         let mut stream = TcpStream::connect(self.addr).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .unwrap();
+        stream.set_read_timeout(Some(super::DEADLINE)).unwrap();
         let token = self
             .token
             .as_ref()

@@ -228,7 +228,7 @@ fn sends_bookmarks_and_ends_in_time() {
         ..options()
     });
     let mut watch = client.watch(
-        "/api/v1/nodes?watch=true&allowWatchBookmarks=true&timeoutSeconds=1&resourceVersion=1000",
+        "/api/v1/nodes?watch=true&allowWatchBookmarks=true&timeoutSeconds=5&resourceVersion=1000",
     );
     server.create(pod("default", "a", "n-1"));
     let version = server.revision().to_string();

@@ -134,7 +134,7 @@ fn goes_down_and_comes_up_on_its_port() {
     );
     backend.up().unwrap();
     register().expect(&backend, 200);
-    let down = Call::json("POST", "/admin/down", &serde_json::json!({"seconds": 0.05}));
+    let down = Call::json("POST", "/admin/down", &serde_json::json!({"seconds": 1}));
     down.expect(&backend, 202);
     assert!(backend.wait_for(super::DEADLINE, |_| register().send(&backend).is_err()));
     assert!(backend.wait_for(super::DEADLINE, |_| register().send(&backend).is_ok()));

@@ -185,17 +185,15 @@ fn attacks_are_what_they_say() {
     backend.set_channel_mode(ChannelMode::default());
     let (mut socket, _) = welcomed(&backend, 1);
     assert!(backend.wait_for(DEADLINE, |backend| backend.connected() == 1));
+    let started = Instant::now();
+    // It ends with the connection.
     backend.attack(&Attack::PingFlood {
         per_second: 10_000,
-        seconds: 1,
+        seconds: 60,
     });
-    let started = Instant::now();
     for _ in 0..5_000 {
         assert!(socket.read().unwrap().is_ping());
     }
     let took = started.elapsed();
-    assert!(
-        (Duration::from_millis(300)..Duration::from_secs(2)).contains(&took),
-        "{took:?}"
-    );
+    assert!(took > Duration::from_millis(300), "{took:?}");
 }

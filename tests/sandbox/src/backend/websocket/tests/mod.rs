@@ -16,7 +16,8 @@ use tungstenite::{Error, Message, WebSocket};
 
 use crate::backend::{Backend, ClosedBy, Options};
 
-const DEADLINE: Duration = Duration::from_secs(5);
+/// Longer than anything here takes, also on a machine that stands still for a while.
+const DEADLINE: Duration = Duration::from_mins(1);
 
 type Socket = WebSocket<TcpStream>;
 
