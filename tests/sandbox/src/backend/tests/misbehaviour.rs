@@ -135,7 +135,12 @@ fn goes_down_and_comes_up_on_its_port() {
     backend.up().unwrap();
     register().expect(&backend, 200);
     let down = Call::json("POST", "/admin/down", &serde_json::json!({"seconds": 1}));
-    down.expect(&backend, 202);
+    // It may be down before its answer is sent.
+    let answer = down.send(&backend).map(|it| it.status);
+    assert!(
+        answer.as_ref().is_ok_and(|it| *it == 202) || answer.is_err(),
+        "{answer:?}"
+    );
     assert!(backend.wait_for(super::DEADLINE, |_| register().send(&backend).is_err()));
     assert!(backend.wait_for(super::DEADLINE, |_| register().send(&backend).is_ok()));
     backend.assert_no_violations();

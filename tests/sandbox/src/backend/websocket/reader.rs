@@ -209,8 +209,9 @@ impl Reader<'_> {
 }
 
 fn is_tick(err: &io::Error) -> bool {
+    // A process that was stopped, as with the container that it is in, is interrupted where it waits for so long.
     matches!(
         err.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
     )
 }

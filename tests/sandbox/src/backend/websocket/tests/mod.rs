@@ -4,7 +4,7 @@ mod contract;
 mod ends;
 mod exchange;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -62,10 +62,20 @@ fn say<S: Read + Write>(socket: &mut WebSocket<S>, message: &Value) {
     socket.send(Message::text(message.to_string())).unwrap();
 }
 
+/// The next message, pings among them. A process that is stopped and goes on is interrupted meanwhile.
+fn read<S: Read + Write>(socket: &mut WebSocket<S>) -> Result<Message, Error> {
+    loop {
+        match socket.read() {
+            Err(Error::Io(err)) if err.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
 /// The next message, pings left out.
 fn hear<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
     loop {
-        match socket.read().unwrap() {
+        match read(socket).unwrap() {
             Message::Text(text) => return serde_json::from_str(&text).unwrap(),
             Message::Ping(_) | Message::Pong(_) => {}
             other => panic!("{other:?}"),
@@ -76,7 +86,7 @@ fn hear<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
 /// The code of the close frame that comes, whatever comes before it; 0 if none comes.
 fn close_code(socket: &mut Socket) -> u16 {
     loop {
-        match socket.read() {
+        match read(socket) {
             Ok(Message::Close(Some(frame))) => return frame.code.into(),
             Ok(Message::Close(None)) | Err(_) => return 0,
             Ok(_) => {}
