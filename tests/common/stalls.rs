@@ -1,7 +1,7 @@
 //! Time in which nobody on the machine ran, such as that of a virtual machine whose host had no turn for it. It is not
 //! the agent's, and is taken off what was measured against a promise.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ impl Stalls {
 
     /// For how long nobody ran between these two.
     pub fn within(&self, from: Instant, to: Instant) -> Duration {
-        let seen = self.seen();
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Who asks may have woken before the watcher.
         let last = seen.overslept(Instant::now());
         let shared = |(began, ended): (Instant, Instant)| {
@@ -61,17 +61,10 @@ impl Stalls {
     /// The same between two times of the wall clock.
     pub fn between(&self, from: OffsetDateTime, to: OffsetDateTime) -> Duration {
         let (now, clock) = (Instant::now(), OffsetDateTime::now_utc());
-        let at = |it: OffsetDateTime| {
-            let at = now.checked_sub((clock - it).unsigned_abs());
-            at.expect("a time since the machine started")
-        };
-        (to - from)
-            .unsigned_abs()
-            .saturating_sub(self.within(at(from), at(to)))
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let at = |it: OffsetDateTime| now.checked_sub((clock - it).unsigned_abs());
+        let stalled = at(from).zip(at(to)).map(|(from, to)| self.within(from, to));
+        let took = (to - from).unsigned_abs();
+        took.saturating_sub(stalled.unwrap_or_default())
     }
 }
 
@@ -87,7 +80,7 @@ impl Seen {
 fn time_in_which_nobody_ran_is_taken_off() {
     let stalls = Stalls::watch();
     // To the watcher it is the same whether it gets no turn or no lock.
-    let held = stalls.seen();
+    let held = stalls.0.lock().unwrap_or_else(PoisonError::into_inner);
     let (began, on_the_clock) = (Instant::now(), OffsetDateTime::now_utc());
     thread::sleep(Duration::from_millis(600));
     drop(held);
