@@ -35,6 +35,17 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Succeeded,
+        Self::Noop,
+        Self::Partial,
+        Self::Failed,
+        Self::Rejected,
+        Self::Expired,
+        Self::Interrupted,
+    ];
+
     /// The status as the wire writes it.
     pub fn as_str(self) -> &'static str {
         match self {
